@@ -1,0 +1,67 @@
+// Package address holds the addresses of sockets: IP and port, or the path of a
+// Unix domain socket.
+package address
+
+import (
+	"net/netip"
+	"strconv"
+)
+
+// An Address is an IP address with a port, or a Unix domain socket. The zero
+// Address is no address. It is immutable and may be shared by goroutines; compare
+// with ==.
+type Address struct {
+	ip   netip.AddrPort
+	path string // a Unix socket; "@name" in the abstract name space
+	text string
+}
+
+// FromAddrPort returns the address of an IP socket. IPv4 addresses mapped into
+// IPv6 become IPv4.
+func FromAddrPort(ap netip.AddrPort) Address {
+	ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	return Address{ip: ap, text: ap.String()}
+}
+
+// Unix returns the address of a Unix domain socket. A path that starts with "@"
+// is in Linux's abstract name space.
+func Unix(path string) Address { return Address{path: path, text: path} }
+
+// IsValid reports whether a is not the zero Address.
+func (a Address) IsValid() bool { return a.text != "" }
+
+// IsUnix reports whether a is a Unix domain socket.
+func (a Address) IsUnix() bool { return a.text != "" && !a.ip.IsValid() }
+
+// AddrPort returns IP and port; it is not valid for a Unix socket.
+func (a Address) AddrPort() netip.AddrPort { return a.ip }
+
+// IP returns the IP address; it is not valid for a Unix socket.
+func (a Address) IP() netip.Addr { return a.ip.Addr() }
+
+// Port returns the port, 0 for a Unix socket.
+func (a Address) Port() uint16 { return a.ip.Port() }
+
+// Path returns the path of a Unix socket.
+func (a Address) Path() string { return a.path }
+
+// String returns ip:port, [ip6]:port or the path, as Envoy prints it; "" for the
+// zero Address. It does not allocate.
+func (a Address) String() string { return a.text }
+
+// WithoutPort returns the IP address as text, or the path. It does not allocate.
+func (a Address) WithoutPort() string {
+	if !a.ip.IsValid() {
+		return a.text
+	}
+	host := a.text[:len(a.text)-1-portLen(a.ip.Port())]
+	if a.ip.Addr().Is6() {
+		return host[1 : len(host)-1]
+	}
+	return host
+}
+
+func portLen(p uint16) int {
+	var digits [5]byte
+	return len(strconv.AppendUint(digits[:0], uint64(p), 10))
+}
