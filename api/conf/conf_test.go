@@ -8,7 +8,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
@@ -93,15 +93,15 @@ func TestCheck(t *testing.T) {
 }
 
 func TestCheckMap(t *testing.T) {
-	fields := conf.Fields{Names: []string{"filter_metadata.fields"}}
-	msg := &corev3.Metadata{}
-	if err := proto.Unmarshal([]byte("\x0a\x05\x0a\x01b\x12\x00\x0a\x05\x0a\x01a\x12\x00"), msg); err != nil {
-		t.Fatal(err)
-	}
+	fields := conf.Fields{Names: []string{"typed_extension_protocol_options.type_url"}}
+	msg := &clusterv3.Cluster{TypedExtensionProtocolOptions: map[string]*anypb.Any{
+		"b": {TypeUrl: "x", Value: []byte{1}}, "a": {Value: []byte{1}}, "c": {TypeUrl: "x"}}}
 	var errs conf.Errors
 	conf.Check(msg, fields, conf.Path{}, &errs)
-	if len(errs) != 0 {
-		t.Error(errs)
+	const want = `typed_extension_protocol_options["a"].value: field value is not implemented
+typed_extension_protocol_options["b"].value: field value is not implemented`
+	if errs.Error() != want {
+		t.Errorf("got\n%s\nwant\n%s", errs, want)
 	}
 }
 
