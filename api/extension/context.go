@@ -1,0 +1,69 @@
+package extension
+
+import (
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/nuncio-proxy/nuncio/api/accesslog"
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+// Context is what the factory of any extension may use. Main goroutine, except
+// where a member says otherwise.
+type Context struct {
+	Registry *Registry
+	// Stats is the scope of the extension point: the root for network filters,
+	// http.<stat_prefix>. for HTTP filters.
+	Stats    stats.Scope
+	Runtime  runtimeconf.Loader // any goroutine
+	Clusters upstream.Clusters  // any goroutine
+	Formats  format.Compiler
+	Log      Logger // any goroutine
+	Server   Server // any goroutine
+	// AccessLogs makes the loggers of an access_log field.
+	AccessLogs AccessLogs
+	// Files opens the files of access loggers.
+	Files accesslog.Files
+}
+
+// Server tells the state of the whole server. Any goroutine.
+type Server interface {
+	// HealthCheckFailed reports whether the operator made the server unhealthy, or
+	// it drains.
+	HealthCheckFailed() bool
+	// ServiceCluster, ServiceNode and ServiceZone are the names of the node.
+	ServiceCluster() string
+	ServiceNode() string
+	ServiceZone() string
+	// Shards is the number of shards of statistics: one more than the highest Shard
+	// of a dispatcher.
+	Shards() int
+}
+
+// AccessLogs makes loggers from a configuration: those whose filter lets an entry
+// pass log it. Main goroutine.
+type AccessLogs interface {
+	Build(config []*anypb.Any, path conf.Path, errs *conf.Errors) []accesslog.Logger
+}
+
+// A Logger writes to the operational log. Any goroutine.
+type Logger interface {
+	Debugf(format string, args ...any)
+	Infof(format string, args ...any)
+	Warnf(format string, args ...any)
+	Errorf(format string, args ...any)
+}
+
+// Listener describes the listener that a filter chain belongs to.
+type Listener struct {
+	Name string
+	// Scope is listener.<address or stat prefix>.
+	Scope stats.Scope
+	// Inbound is set when the traffic direction is INBOUND, Outbound for OUTBOUND.
+	Inbound, Outbound bool
+	Drain             network.DrainDecision // any goroutine
+}

@@ -1,0 +1,64 @@
+// Package format is the contract of substitution format strings: text with
+// operators such as %REQ(:PATH)% that are replaced per stream.
+package format
+
+import (
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+)
+
+// An Entry is what a format or an access logger looks at. It is valid for one call.
+// The maps may be nil.
+type Entry struct {
+	Request, Response, Trailers *httpmsg.Headers
+	Stream                      *streaminfo.Stream
+	// LocalReplyBody is the body of a response that the proxy made.
+	LocalReplyBody string
+	Type           EntryType
+	// Now is the worker's time, Shard its index, Random a value of the stream.
+	Now    time.Time
+	Shard  int
+	Random uint64
+}
+
+// An EntryType is the event that is logged, as %ACCESS_LOG_TYPE% prints it.
+type EntryType uint8
+
+// The events.
+const (
+	NotSet EntryType = iota
+	TcpUpstreamConnected
+	TcpPeriodic
+	TcpConnectionEnd
+	DownstreamStart
+	DownstreamPeriodic
+	DownstreamEnd
+	UpstreamPoolReady
+	UpstreamPeriodic
+	UpstreamEnd
+	DownstreamTunnelSuccessfullyEstablished
+	TcpConnectionStart
+)
+
+var typeNames = [...]string{"NotSet", "TcpUpstreamConnected", "TcpPeriodic", "TcpConnectionEnd", "DownstreamStart",
+	"DownstreamPeriodic", "DownstreamEnd", "UpstreamPoolReady", "UpstreamPeriodic", "UpstreamEnd",
+	"DownstreamTunnelSuccessfullyEstablished", "TcpConnectionStart"}
+
+// String returns the event's name.
+func (t EntryType) String() string { return typeNames[t] }
+
+// A Format is a compiled format string. It is immutable; Append is called on any
+// worker.
+type Format interface {
+	// Append appends the text for e to dst.
+	Append(dst []byte, e *Entry) []byte
+	// Literal returns the text when the format holds no operator.
+	Literal() (text string, ok bool)
+}
+
+// A Compiler compiles format strings. Main goroutine.
+type Compiler interface {
+	Compile(text string) (Format, error)
+}

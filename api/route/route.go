@@ -1,0 +1,181 @@
+// Package route holds what a route table decides for a request. The values are
+// immutable: they are built when a route configuration is loaded, and shared by
+// all workers.
+package route
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+// A Table finds the route of a request. Any worker.
+type Table interface {
+	// Name is the name of the route configuration.
+	Name() string
+	// Match returns the first route that fits, nil if none does. random picks among
+	// weighted clusters and decides runtime fractions. info may be nil.
+	Match(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) *Route
+}
+
+// A Route is what happens to a request: exactly one of Forward and Direct is set.
+type Route struct {
+	Name        string
+	VirtualHost *VirtualHost
+	Forward     *Forward
+	Direct      *Direct
+	Metadata    map[string]*structpb.Struct
+	// Response changes the headers of every response of this route, local ones
+	// included; nil if there is nothing to change.
+	Response HeaderMutation
+	// FilterConfigs holds configuration for filters, the most specific first of this
+	// route, its virtual host and the table. Use FilterConfig.
+	FilterConfigs []FilterConfig
+	// StatPrefix names vhost.<vh>.route.<prefix> statistics, "" for none.
+	StatPrefix string
+}
+
+// A VirtualHost is the group of domains that a route belongs to.
+type VirtualHost struct {
+	Name string
+	CORS any
+	// IncludeAttemptCount and IncludeAttemptCountInResponse ask for
+	// x-envoy-attempt-count upstream and downstream.
+	IncludeAttemptCount, IncludeAttemptCountInResponse bool
+	Metadata                                           map[string]*structpb.Struct
+}
+
+// A FilterConfig is configuration of a route for the filter with that name in the
+// filter chain.
+type FilterConfig struct {
+	Filter   string
+	Config   any // what the factory's BuildRouteConfig returned; nil if only Disabled matters
+	Disabled bool
+}
+
+// FilterConfig returns the most specific configuration for the filter with that
+// name, nil if there is none. The list is short; it is searched.
+func (r *Route) FilterConfig(filter string) any {
+	for i := range r.FilterConfigs {
+		if c := &r.FilterConfigs[i]; c.Filter == filter && c.Config != nil {
+			return c.Config
+		}
+	}
+	return nil
+}
+
+// A HeaderMutation changes headers by configured rules. Any worker.
+type HeaderMutation interface {
+	MutateHeaders(h *httpmsg.Headers, info *streaminfo.Stream)
+}
+
+// Direct answers without an upstream: a direct response or a redirect.
+type Direct struct {
+	Status int
+	Body   string
+	// Location is set for redirects: it returns the value of the location header.
+	Location func(h *httpmsg.Headers, info *streaminfo.Stream) string
+	// Details is the response code detail.
+	Details string
+}
+
+// Forward sends the request to a cluster.
+type Forward struct {
+	// Cluster is the name of the cluster. If it is "", the request header
+	// ClusterHeader names it.
+	Cluster       string
+	ClusterHeader string
+	// ClusterNotFoundStatus is the answer when there is no such cluster.
+	ClusterNotFoundStatus int
+
+	// Timeout is for the whole response; 0 means none. IdleTimeout overrides the
+	// connection manager's stream idle timeout when HasIdleTimeout is set.
+	Timeout        time.Duration
+	IdleTimeout    time.Duration
+	HasIdleTimeout bool
+	// MaxStreamDuration overrides the connection manager's when HasMaxStreamDuration
+	// is set.
+	MaxStreamDuration    time.Duration
+	HasMaxStreamDuration bool
+
+	Priority upstream.Priority
+	Retry    *RetryPolicy // nil for none
+	// Request rewrites path and host and changes the request headers, before the
+	// request goes upstream. keepOriginal asks for x-envoy-original-path and -host.
+	Request RequestRewrite
+	// Upgrades overrides the connection manager's list of allowed upgrades.
+	Upgrades []Upgrade
+	// MaxRequestBuffer overrides the limit in bytes of a buffered request, 0 for no
+	// override.
+	MaxRequestBuffer int
+	// AppendXForwardedHost asks for x-forwarded-host when the host is rewritten.
+	AppendXForwardedHost bool
+	// AutoHostRewrite sets the host to the chosen upstream host's name.
+	AutoHostRewrite bool
+}
+
+// A RequestRewrite changes a request for its upstream. Any worker.
+type RequestRewrite interface {
+	RewriteRequest(h *httpmsg.Headers, info *streaminfo.Stream, keepOriginal bool)
+}
+
+// An Upgrade allows or forbids a protocol upgrade, by lower-case name.
+type Upgrade struct {
+	Type    string
+	Enabled bool
+	// Connect is set for CONNECT upgrades that this proxy terminates.
+	Connect *Connect
+}
+
+// Connect is how a CONNECT request is terminated.
+type Connect struct{ AllowPost bool }
+
+// A RetryOn is a set of retry conditions.
+type RetryOn uint32
+
+// The conditions.
+const (
+	Retry5xx RetryOn = 1 << iota
+	RetryGatewayError
+	RetryReset
+	RetryResetBeforeRequest
+	RetryConnectFailure
+	RetryRetriable4xx
+	RetryRefusedStream
+	RetryRetriableStatusCodes
+	RetryRetriableHeaders
+	RetryEnvoyRateLimited
+	RetryGRPCCancelled
+	RetryGRPCDeadlineExceeded
+	RetryGRPCResourceExhausted
+	RetryGRPCUnavailable
+	RetryGRPCInternal
+)
+
+// A RetryPolicy says when and how a request is sent again.
+type RetryPolicy struct {
+	On                   RetryOn
+	NumRetries           int
+	PerTryTimeout        time.Duration // 0 for none
+	PerTryIdleTimeout    time.Duration // 0 for none
+	BaseInterval         time.Duration
+	MaxInterval          time.Duration
+	RetriableStatusCodes []int
+	// RetriableHeaders matches responses, RequestHeaders restricts the requests that
+	// are retried at all (empty: all).
+	RetriableHeaders, RequestHeaders []HeaderMatcher
+	// RejectPreviousHosts asks for another host than those tried before, and gives up
+	// after HostAttempts picks.
+	RejectPreviousHosts bool
+	RejectCanaryHosts   bool
+	HostAttempts        int
+}
+
+// A HeaderMatcher tests headers. Any worker.
+type HeaderMatcher interface {
+	MatchHeaders(h *httpmsg.Headers) bool
+}

@@ -1,0 +1,158 @@
+// Package streaminfo holds what the proxy knows of one stream or connection while
+// it passes: addresses, times, sizes, the upstream it went to and how it ended.
+// Access logs, formatters, filters and statistics read it.
+package streaminfo
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+)
+
+// A Stream describes one HTTP request and its response, or one connection of
+// another protocol. It belongs to the worker of its connection.
+//
+// All times are readings of the worker's clock; the zero time means "not yet".
+type Stream struct {
+	Start time.Time
+	// Version is the HTTP version of the request; it is set when HasVersion is.
+	Version    httpmsg.Version
+	HasVersion bool
+
+	// The message as the downstream sees it. ResponseCode is 0 until a response
+	// begins. ResponseDetails says where the response came from, as via_upstream.
+	ResponseCode    int
+	ResponseDetails string
+	Flags           Flags
+	// TerminationDetails says why the connection was ended by policy.
+	TerminationDetails string
+
+	// Body bytes, without framing.
+	BytesReceived, BytesSent uint64
+	DownstreamBytes          Meter
+
+	// Times of the downstream side.
+	LastRxByte  time.Time // last byte of the request
+	FirstTxByte time.Time // first byte of the response
+	LastTxByte  time.Time // last byte of the response
+	End         time.Time // the stream is complete
+
+	Downstream *Connection
+	Upstream   Upstream
+
+	RouteName          string
+	VirtualHostName    string
+	VirtualClusterName string
+	// AttemptCount is the number of times the request was sent upstream.
+	AttemptCount int
+	HealthCheck  bool
+	// RequestID is the value of x-request-id, "" if there is none.
+	RequestID string
+
+	// Metadata is dynamic metadata by name space, nil until SetMetadata.
+	Metadata map[string]*structpb.Struct
+	// FilterState holds typed values that filters share, nil until SetFilterState.
+	FilterState map[string]any
+}
+
+// SetMetadata merges fields into the dynamic metadata of a name space.
+func (s *Stream) SetMetadata(namespace string, fields *structpb.Struct) {
+	if s.Metadata == nil {
+		s.Metadata = make(map[string]*structpb.Struct)
+	}
+	have := s.Metadata[namespace]
+	if have == nil {
+		have = &structpb.Struct{Fields: make(map[string]*structpb.Value, len(fields.Fields))}
+		s.Metadata[namespace] = have
+	}
+	for k, v := range fields.Fields {
+		have.Fields[k] = v
+	}
+}
+
+// SetFilterState stores a value for other filters of the stream.
+func (s *Stream) SetFilterState(name string, value any) {
+	if s.FilterState == nil {
+		s.FilterState = make(map[string]any)
+	}
+	s.FilterState[name] = value
+}
+
+// A Meter counts bytes on the wire.
+type Meter struct {
+	Received, Sent             uint64 // all bytes, with framing
+	HeaderReceived, HeaderSent uint64
+}
+
+// An Upstream describes the upstream side of a stream, as of the last attempt.
+type Upstream struct {
+	Cluster    string // alt_stat_name if set
+	ClusterRaw string
+	// Host is the address of the chosen host; Hostname its name, if it has one.
+	Host     address.Address
+	Hostname string
+	// HostsAttempted lists the hosts of all attempts in order, the last one included.
+	HostsAttempted   []address.Address
+	LocalAddress     address.Address
+	ConnectionID     uint64
+	Version          httpmsg.Version
+	HasVersion       bool
+	FailureReason    string // of the transport
+	LocalCloseReason string
+	CloseType        CloseType
+	Bytes            Meter
+
+	ConnectStart, ConnectEnd time.Time // of the connection, if this stream opened it
+	PoolReady                time.Time
+	FirstTxByte, LastTxByte  time.Time // of the request
+	FirstRxByte, LastRxByte  time.Time // of the response
+	FirstBodyByte            time.Time
+}
+
+// A CloseType says how a connection ended.
+type CloseType uint8
+
+// The close types, as DETECTED_CLOSE_TYPE prints them.
+const (
+	CloseNormal CloseType = iota
+	CloseLocalReset
+	CloseRemoteReset
+)
+
+// String returns the type as access logs print it.
+func (c CloseType) String() string {
+	switch c {
+	case CloseLocalReset:
+		return "LocalReset"
+	case CloseRemoteReset:
+		return "RemoteReset"
+	default:
+		return "Normal"
+	}
+}
+
+// A Connection describes a downstream connection. It is shared by the streams of
+// the connection and changes only before the first of them and at its end.
+type Connection struct {
+	ID uint64
+	// Remote and Local are the addresses of client and server: as a listener filter
+	// or a trusted header restored them. The Direct ones are the socket's.
+	Remote, Local             address.Address
+	DirectRemote, DirectLocal address.Address
+	// RequestedServerName is the SNI, TransportProtocol what the inspector found,
+	// ApplicationProtocols the offered ALPN names.
+	RequestedServerName  string
+	TransportProtocol    string
+	ApplicationProtocols []string
+	FilterChainName      string
+	ListenerName         string
+	Accepted             time.Time
+	TransportFailure     string
+	LocalCloseReason     string
+	CloseType            CloseType
+	// FilterState holds typed values with the life of the connection.
+	FilterState map[string]any
+}

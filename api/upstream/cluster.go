@@ -1,0 +1,183 @@
+// Package upstream is the contract of clusters as filters see them: pick a host,
+// get a stream or a connection to it, and know the limits.
+package upstream
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+)
+
+// Clusters is the set of clusters of a server. Any goroutine.
+type Clusters interface {
+	// Get returns the cluster with that name, nil if there is none. What it returns
+	// stays usable after the cluster is removed, and then has no hosts.
+	Get(name string) Cluster
+}
+
+// A Cluster is a group of hosts that serve the same. Its methods are called on any
+// worker; those that take a Dispatcher on that one.
+type Cluster interface {
+	Name() string
+	// Info is immutable.
+	Info() *Info
+	Stats() *Stats
+	// Resources are the circuit breakers of a priority, shared by all workers.
+	Resources(p Priority) *Resources
+	// NewStream asks for a stream to a host that the load balancer picks. The answer
+	// is one call of cb, possibly before NewStream returns. The result cancels a
+	// pending request; it is nil when cb was called already.
+	NewStream(d event.Dispatcher, pick *Pick, h ResponseHandler, cb StreamPoolCallbacks) Cancel
+	// NewConnection asks for a connection of its own to a host that the load balancer
+	// picks, for TCP proxying. Otherwise as NewStream.
+	NewConnection(d event.Dispatcher, pick *Pick, cb ConnectionPoolCallbacks) Cancel
+	// Health counts the hosts: all, and those that get traffic.
+	Health() (total, healthy, degraded int)
+}
+
+// A Priority is that of a request, not of a host.
+type Priority uint8
+
+// The routing priorities.
+const (
+	Default Priority = iota
+	High
+)
+
+// String returns the name used in statistics and configuration.
+func (p Priority) String() string {
+	if p == High {
+		return "high"
+	}
+	return "default"
+}
+
+// Info is the configuration of a cluster that filters read.
+type Info struct {
+	Name string
+	// ObservabilityName is alt_stat_name, or Name.
+	ObservabilityName        string
+	ConnectTimeout           time.Duration
+	PerConnectionBufferLimit int
+	AddedViaAPI              bool
+	Metadata                 map[string]*structpb.Struct
+	// MaxResponseHeadersKB bounds the headers of a response, 0 for the default.
+	MaxResponseHeadersKB int
+}
+
+// Pick is what a load balancer may look at. The caller keeps it until the
+// callback; the zero value asks for any host.
+type Pick struct {
+	Priority Priority
+	// Downstream is nil for requests of the proxy itself.
+	Downstream *streaminfo.Connection
+	Request    *httpmsg.Headers
+	// Retry is not nil on retries.
+	Retry RetryHosts
+	// HTTP is false for TCP.
+	HTTP bool
+}
+
+// RetryHosts turns down hosts that earlier attempts failed on.
+type RetryHosts interface {
+	// Reject reports whether another host should be picked. After MaxAttempts
+	// rejections the last host is taken.
+	Reject(h Host) bool
+	MaxAttempts() int
+}
+
+// A Host is an endpoint of a cluster. It is the same object as long as the
+// endpoint exists. Any goroutine.
+type Host interface {
+	Address() address.Address
+	Hostname() string
+	Canary() bool
+	Zone() string
+	Metadata() map[string]*structpb.Struct
+	// RecordResponse counts the outcome of a request for the host's statistics.
+	RecordResponse(shard int, status int)
+}
+
+// A Cancel gives up waiting. Called on the worker that asked.
+type Cancel interface {
+	Cancel()
+}
+
+// A PoolFailure says why there is no stream or connection.
+type PoolFailure uint8
+
+const (
+	// NoHealthyHost: the load balancer found none.
+	NoHealthyHost PoolFailure = iota
+	// Overflow: a circuit breaker is open.
+	Overflow
+	// LocalConnectionFailure: the connection could not be made for a local reason.
+	LocalConnectionFailure
+	// RemoteConnectionFailure: the host refused or reset.
+	RemoteConnectionFailure
+	// ConnectTimeout: the host did not answer within the connect timeout.
+	ConnectTimeout
+)
+
+// StreamPoolCallbacks receives the answer to NewStream.
+type StreamPoolCallbacks interface {
+	// OnStreamReady gives the stream. The request may be sent at once.
+	OnStreamReady(s RequestStream, host Host)
+	// OnStreamFailure says that there is none. reason is the transport's; host is nil
+	// when none was picked. For Overflow, reason names the limit.
+	OnStreamFailure(f PoolFailure, reason string, host Host)
+}
+
+// A RequestStream sends one request and is read with the ResponseHandler. It lives
+// on the worker that asked for it.
+type RequestStream interface {
+	// EncodeHeaders sends the headers. An error means that they cannot be sent, and
+	// that nothing was.
+	EncodeHeaders(h *httpmsg.Headers, endStream bool) error
+	// EncodeData sends a piece of the body and empties data.
+	EncodeData(data *buffer.Buffer, endStream bool)
+	EncodeTrailers(trailers *httpmsg.Headers)
+	// Reset ends the stream; the handler gets no further call.
+	Reset(reason httpmsg.ResetReason)
+	// ReadDisable stops or resumes the response's bytes; calls nest.
+	ReadDisable(disable bool)
+	// Connection describes the connection that carries the stream, until the stream
+	// ends.
+	Connection() *StreamConnection
+}
+
+// StreamConnection describes an upstream connection to its streams.
+type StreamConnection struct {
+	ID            uint64
+	Local, Remote address.Address
+	Version       httpmsg.Version
+	// Reused says that another stream was on the connection before.
+	Reused bool
+	// ConnectStart and ConnectEnd are zero for a reused connection.
+	ConnectStart, ConnectEnd time.Time
+	// Meter counts the bytes of this stream on the wire.
+	Meter streaminfo.Meter
+}
+
+// A ResponseHandler receives one response. Called on the worker of the stream.
+type ResponseHandler interface {
+	// ResponseHeaders returns the empty map that the next headers are put in.
+	ResponseHeaders() *httpmsg.Headers
+	// OnInterim says that a 1xx response (not 101) is in the map.
+	OnInterim()
+	OnHeaders(endStream bool)
+	// OnData passes a piece of the body; what stays in data is dropped on return.
+	OnData(data *buffer.Buffer, endStream bool)
+	OnTrailers(trailers *httpmsg.Headers)
+	// OnReset says that the stream ended early. Nothing follows.
+	OnReset(reason httpmsg.ResetReason, transportFailure string)
+	// OnWriteBufferHigh asks to stop sending the request until OnWriteBufferLow.
+	OnWriteBufferHigh()
+	OnWriteBufferLow()
+}

@@ -1,0 +1,90 @@
+package upstream
+
+import (
+	"sync/atomic"
+
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/stats"
+)
+
+// Stats are the statistics cluster.<name>.* that pools and filters write. The
+// names are those of the fields, with underscores.
+type Stats struct {
+	UpstreamCxTotal, UpstreamCxHTTP1Total, UpstreamCxConnectFail, UpstreamCxConnectTimeout,
+	UpstreamCxConnectAttemptsExceeded, UpstreamCxOverflow, UpstreamCxPoolOverflow, UpstreamCxIdleTimeout,
+	UpstreamCxMaxDurationReached, UpstreamCxMaxRequests, UpstreamCxNoneHealthy, UpstreamCxProtocolError,
+	UpstreamCxDestroy, UpstreamCxDestroyLocal, UpstreamCxDestroyRemote, UpstreamCxDestroyWithActiveRq,
+	UpstreamCxDestroyLocalWithActiveRq, UpstreamCxDestroyRemoteWithActiveRq, UpstreamCxCloseNotify,
+	UpstreamCxRxBytesTotal, UpstreamCxTxBytesTotal,
+	UpstreamFlowControlBackedUpTotal, UpstreamFlowControlDrainedTotal,
+	UpstreamFlowControlPausedReadingTotal, UpstreamFlowControlResumedReadingTotal,
+	UpstreamRqTotal, UpstreamRqActiveOverflow, UpstreamRqCancelled, UpstreamRqMaintenanceMode,
+	UpstreamRqMaxDurationReached, UpstreamRqPendingFailureEject, UpstreamRqPendingOverflow, UpstreamRqPendingTotal,
+	UpstreamRqPerTryIdleTimeout, UpstreamRqPerTryTimeout, UpstreamRqRetry, UpstreamRqRetryBackoffExponential,
+	UpstreamRqRetryBackoffRatelimited, UpstreamRqRetryLimitExceeded, UpstreamRqRetryOverflow, UpstreamRqRetrySuccess,
+	UpstreamRqRxReset, UpstreamRqTimeout, UpstreamRqTxReset, RetryOrShadowAbandoned, BindErrors *stats.Counter
+
+	UpstreamCxActive, UpstreamCxRxBytesBuffered, UpstreamCxTxBytesBuffered,
+	UpstreamRqActive, UpstreamRqPendingActive *stats.Gauge
+
+	UpstreamCxConnectMs, UpstreamCxLengthMs, UpstreamRqPerCx stats.Histogram
+
+	// Responses are upstream_rq_<code>, _<N>xx, _completed and upstream_rq_time.
+	Responses Responses
+	// RetryResponses are the same under retry., for responses that were retried.
+	RetryResponses Responses
+	// CanaryResponses are those under canary., External and Internal those of external
+	// and internal requests.
+	CanaryResponses, ExternalResponses, InternalResponses Responses
+}
+
+// Responses counts responses by code under one prefix. Metrics appear when they
+// are first used. Any goroutine.
+type Responses struct {
+	scope     stats.Scope
+	completed atomic.Pointer[stats.Counter]
+	classes   [6]atomic.Pointer[stats.Counter]
+	codes     [500]atomic.Pointer[stats.Counter]
+	time      atomic.Pointer[stats.Histogram]
+}
+
+// Init sets the scope whose prefix the names get.
+func (r *Responses) Init(scope stats.Scope) { r.scope = scope }
+
+// Record counts a response with that status code.
+func (r *Responses) Record(shard int, status int) {
+	r.counter(&r.completed, "upstream_rq_completed").Inc(shard)
+	if status < 100 || status > 599 {
+		return
+	}
+	class := &r.classes[status/100]
+	if class.Load() == nil {
+		r.counter(class, "upstream_rq_"+string(rune('0'+status/100))+"xx")
+	}
+	class.Load().Inc(shard)
+	code := &r.codes[status-100]
+	if code.Load() == nil {
+		r.counter(code, "upstream_rq_"+httpmsg.StatusText(status))
+	}
+	code.Load().Inc(shard)
+}
+
+func (r *Responses) counter(at *atomic.Pointer[stats.Counter], name string) *stats.Counter {
+	c := at.Load()
+	if c == nil {
+		c = r.scope.Counter(name)
+		at.Store(c)
+	}
+	return c
+}
+
+// RecordTime adds the duration of a request in milliseconds.
+func (r *Responses) RecordTime(shard int, ms uint64) {
+	h := r.time.Load()
+	if h == nil {
+		made := r.scope.Histogram("upstream_rq_time", stats.Milliseconds)
+		h = &made
+		r.time.Store(h)
+	}
+	(*h).Record(shard, ms)
+}
