@@ -7,7 +7,10 @@
 // never write to the same cache line; reading adds the shards up.
 package stats
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // Any is the shard of code that runs on no loop.
 const Any = -1
@@ -15,11 +18,13 @@ const Any = -1
 // A Counter only grows. The zero Counter is not usable: a Store makes them.
 type Counter struct {
 	cells []*atomic.Uint64 // one per shard, Any's last
+	reset atomic.Bool      // Reset found increments
 }
 
 // NewCounter returns a counter over cells, one per shard and one more for Any.
-// Only a store calls it.
-func NewCounter(cells []*atomic.Uint64) *Counter { return &Counter{cells} }
+// Only a store calls it; it may give the cells to another metric once the counter
+// is unreachable.
+func NewCounter(cells []*atomic.Uint64) *Counter { return &Counter{cells: cells} }
 
 // Inc adds one. It may be called on the loop of shard, or with Any anywhere.
 func (c *Counter) Inc(shard int) { c.Add(shard, 1) }
@@ -30,6 +35,7 @@ func (c *Counter) Add(shard int, n uint64) {
 		shard = len(c.cells) - 1
 	}
 	c.cells[shard].Add(n)
+	runtime.KeepAlive(c) // until then the cell is ours
 }
 
 // Value returns the sum over all shards since the start or the last reset. Any goroutine.
@@ -41,23 +47,30 @@ func (c *Counter) Value() uint64 {
 	return sum
 }
 
-// Reset sets the counter to zero (admin's /reset_counters). Increments that race
-// with it may be lost.
+// Used reports whether the counter was ever incremented. Any goroutine.
+func (c *Counter) Used() bool { return c.reset.Load() || c.Value() > 0 }
+
+// Reset sets the counter to zero (admin's /reset_counters); it stays used. Any goroutine.
 func (c *Counter) Reset() {
 	for _, cell := range c.cells {
-		cell.Store(0)
+		if cell.Load() > 0 {
+			c.reset.Store(true) // before the swap, so that Used never goes back
+			cell.Swap(0)
+		}
 	}
 }
 
 // A Gauge goes up and down. It is either counted with Add on any shard, or Set;
 // not both.
 type Gauge struct {
-	cells []*atomic.Uint64
+	cells []*atomic.Uint64 // one per shard, Any's last
+	used  atomic.Bool
 }
 
 // NewGauge returns a gauge over cells, one per shard and one more for Any. Only a
-// store calls it.
-func NewGauge(cells []*atomic.Uint64) *Gauge { return &Gauge{cells} }
+// store calls it; it may give the cells to another metric once the gauge is
+// unreachable.
+func NewGauge(cells []*atomic.Uint64) *Gauge { return &Gauge{cells: cells} }
 
 // Inc adds one.
 func (g *Gauge) Inc(shard int) { g.Add(shard, 1) }
@@ -71,10 +84,24 @@ func (g *Gauge) Add(shard int, n int64) {
 		shard = len(g.cells) - 1
 	}
 	g.cells[shard].Add(uint64(n))
+	g.use()
 }
 
 // Set sets the value. Any goroutine.
-func (g *Gauge) Set(v uint64) { g.cells[len(g.cells)-1].Store(v) }
+func (g *Gauge) Set(v uint64) {
+	g.cells[len(g.cells)-1].Store(v)
+	g.use()
+}
+
+// use writes only once: the flag shares its cache line with what every shard reads.
+func (g *Gauge) use() {
+	if !g.used.Load() {
+		g.used.Store(true)
+	}
+}
+
+// Used reports whether the gauge was ever written, even with zero. Any goroutine.
+func (g *Gauge) Used() bool { return g.used.Load() }
 
 // Value returns the value, never below zero. Any goroutine.
 func (g *Gauge) Value() uint64 {
@@ -124,6 +151,9 @@ type TextReadout struct{ text atomic.Pointer[string] }
 
 // Set replaces the text.
 func (t *TextReadout) Set(s string) { t.text.Store(&s) }
+
+// Used reports whether the text was ever set. Any goroutine.
+func (t *TextReadout) Used() bool { return t.text.Load() != nil }
 
 // Value returns the text, "" if it was never set.
 func (t *TextReadout) Value() string {
