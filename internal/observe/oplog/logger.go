@@ -34,26 +34,26 @@ func (g *Logger) SetLevel(level Level) { g.level.Store(int32(level)) }
 func (g *Logger) Enabled(level Level) bool { return level >= g.Level() && level < LevelOff }
 
 // Tracef logs at LevelTrace.
-func (g *Logger) Tracef(format string, args ...any) { g.logf(LevelTrace, format, args) }
+func (g *Logger) Tracef(format string, args ...any) { g.logf(LevelTrace, format, args...) }
 
 // Debugf logs at LevelDebug.
-func (g *Logger) Debugf(format string, args ...any) { g.logf(LevelDebug, format, args) }
+func (g *Logger) Debugf(format string, args ...any) { g.logf(LevelDebug, format, args...) }
 
 // Infof logs at LevelInfo.
-func (g *Logger) Infof(format string, args ...any) { g.logf(LevelInfo, format, args) }
+func (g *Logger) Infof(format string, args ...any) { g.logf(LevelInfo, format, args...) }
 
 // Warnf logs at LevelWarning.
-func (g *Logger) Warnf(format string, args ...any) { g.logf(LevelWarning, format, args) }
+func (g *Logger) Warnf(format string, args ...any) { g.logf(LevelWarning, format, args...) }
 
 // Errorf logs at LevelError.
-func (g *Logger) Errorf(format string, args ...any) { g.logf(LevelError, format, args) }
+func (g *Logger) Errorf(format string, args ...any) { g.logf(LevelError, format, args...) }
 
 // Criticalf logs at LevelCritical.
-func (g *Logger) Criticalf(format string, args ...any) { g.logf(LevelCritical, format, args) }
+func (g *Logger) Criticalf(format string, args ...any) { g.logf(LevelCritical, format, args...) }
 
 // logf must be called by the exported methods directly: the place it logs is
-// that of their caller.
-func (g *Logger) logf(level Level, format string, args []any) {
+// that of their caller. Variadic, so that go vet knows them for printf-like.
+func (g *Logger) logf(level Level, format string, args ...any) {
 	if !g.Enabled(level) {
 		return
 	}
