@@ -3,6 +3,7 @@
 package address
 
 import (
+	"net"
 	"net/netip"
 	"strconv"
 )
@@ -26,6 +27,20 @@ func FromAddrPort(ap netip.AddrPort) Address {
 // Unix returns the address of a Unix domain socket. A path that starts with "@"
 // is in Linux's abstract name space.
 func Unix(path string) Address { return Address{path: path, text: path} }
+
+// FromNetAddr returns the address that package net reports of a TCP, UDP or Unix
+// socket, the zero Address for anything else (an in-memory pipe).
+func FromNetAddr(a net.Addr) Address {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return FromAddrPort(a.AddrPort())
+	case *net.UDPAddr:
+		return FromAddrPort(a.AddrPort())
+	case *net.UnixAddr:
+		return Unix(a.Name)
+	}
+	return Address{}
+}
 
 // IsValid reports whether a is not the zero Address.
 func (a Address) IsValid() bool { return a.text != "" }
