@@ -58,11 +58,12 @@ type Log struct {
 	// Atomic.
 	pattern atomic.Pointer[Pattern]
 
-	mu   sync.Mutex // held while a line is laid out and written
-	out  io.Writer
-	file *os.File // out, when there is a path
-	line []byte   // scratch
-	last time.Time
+	mu     sync.Mutex // held while a line is laid out and written
+	out    io.Writer
+	file   *os.File // out, when there is a path
+	closed bool
+	line   []byte // scratch
+	last   time.Time
 
 	registry sync.RWMutex // not held together with mu
 	level    Level        // of components registered later
@@ -152,7 +153,8 @@ func (l *Log) SetPattern(p *Pattern) {
 }
 
 // Reopen closes the log file and opens its path again, so that a rotated file is
-// let go (SIGUSR1). On an error the old file stays in use. Without a path it does nothing.
+// let go (SIGUSR1). On an error the old file stays in use.
+// Without a path, or after Close, it changes nothing.
 func (l *Log) Reopen() error {
 	if l.path == "" {
 		return nil
@@ -163,7 +165,11 @@ func (l *Log) Reopen() error {
 	}
 	l.mu.Lock()
 	old := l.file
-	l.file, l.out = f, f
+	if l.closed {
+		old = f
+	} else {
+		l.file, l.out = f, f
+	}
 	l.mu.Unlock()
 	if old != nil {
 		return old.Close()
@@ -175,6 +181,7 @@ func (l *Log) Reopen() error {
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed = true
 	if l.file == nil {
 		return nil
 	}

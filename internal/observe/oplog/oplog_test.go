@@ -189,6 +189,9 @@ func TestFileReopen(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := l.Reopen(); err != nil {
+		t.Errorf("reopening after Close: %v", err)
+	}
 	g.Infof("after close")
 	for file, want := range map[string]string{path + ".1": "one\ntwo\n", path: "three\n"} {
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
