@@ -180,7 +180,7 @@ func (d *decoder) fields(entries []entry, m protoreflect.Message, path conf.Path
 			fd = md.Fields().ByJSONName(name)
 		}
 		if fd == nil {
-			d.lenient(e.key, path.Field(name), "unknown field of %s", md.FullName())
+			d.lenient(e.key, path.Field(name), "unknown field of %s%s", md.FullName(), suggest(name, md))
 			continue
 		}
 		at := path.Field(string(fd.Name()))

@@ -26,19 +26,26 @@ func parseYAML(file string, data []byte) (*yaml.Node, conf.Errors) {
 	}
 	lines := &lineReader{rest: data}
 	dec := yaml.NewDecoder(lines)
-	var doc, next yaml.Node
-	switch err := dec.Decode(&doc); {
-	case errors.Is(err, io.EOF):
-		return nil, syntaxError(file, 0, 0, "the configuration is empty")
-	case err != nil:
-		return nil, yamlError(file, err, lines.count)
+	var root *yaml.Node
+	for {
+		var doc yaml.Node
+		err := dec.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, yamlError(file, err, lines.count)
+		}
+		content := doc.Content[0]
+		if root != nil && content.Tag != "!!null" {
+			return nil, syntaxError(file, doc.Line, doc.Column, "a second YAML document; only one is read")
+		}
+		if root == nil {
+			root = content
+		}
 	}
-	root := doc.Content[0]
-	switch err := dec.Decode(&next); {
-	case err == nil:
-		return nil, syntaxError(file, next.Line, next.Column, "a second YAML document; only one is read")
-	case !errors.Is(err, io.EOF):
-		return nil, yamlError(file, err, lines.count)
+	if root == nil || root.Tag == "!!null" {
+		return nil, syntaxError(file, 0, 0, "the configuration is empty")
 	}
 	if cycle := findCycle(root, map[*yaml.Node]bool{}); cycle != nil {
 		return nil, syntaxError(file, cycle.Line, cycle.Column, "the alias *"+cycle.Value+" stands inside its own anchor")
