@@ -100,8 +100,11 @@ type Host interface {
 	Canary() bool
 	Zone() string
 	Metadata() map[string]*structpb.Struct
-	// RecordResponse counts the outcome of a request for the host's statistics.
+	// RecordResponse counts the outcome of a request for the host's statistics, with
+	// the status that stands for a failure without a response (503, 504).
 	RecordResponse(shard int, status int)
+	// RecordTimeout counts a request that the host did not answer in time.
+	RecordTimeout(shard int)
 }
 
 // A Cancel gives up waiting. Called on the worker that asked.

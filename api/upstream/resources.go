@@ -9,56 +9,72 @@ import (
 // A Resource is one limit of a circuit breaker: so many of something at once,
 // counted exactly over all workers. Any goroutine.
 type Resource struct {
-	max     atomic.Int64
+	max     int64 // read-only after Init
 	current atomic.Int64
-	open    *stats.Gauge // 1 while the limit is reached
+
+	// Counted up and down rather than set, so that workers that cross the limit at
+	// the same time leave the right value behind.
+	open      *stats.Gauge // 1 while the limit is reached
+	remaining *stats.Gauge // nil unless track_remaining is set
 }
 
-// Init sets the limit and the gauge circuit_breakers.<priority>.<name>_open.
-func (r *Resource) Init(max int64, open *stats.Gauge) {
-	r.max.Store(max)
-	r.open = open
-	open.Set(0)
+// Init sets the limit and the gauges circuit_breakers.<priority>.<name>_open and
+// remaining_<name>; the latter may be nil. It is called once, before any use.
+func (r *Resource) Init(max int64, open, remaining *stats.Gauge) {
+	r.max, r.open, r.remaining = max, open, remaining
+	open.Add(stats.Any, 0)
+	if max == 0 {
+		open.Inc(stats.Any)
+	}
+	if remaining != nil {
+		remaining.Add(stats.Any, max)
+	}
 }
-
-// SetMax changes the limit. What is above it stays.
-func (r *Resource) SetMax(max int64) { r.max.Store(max) }
 
 // Acquire takes one, and reports false if the limit is reached.
 func (r *Resource) Acquire() bool {
-	n := r.current.Add(1)
-	if n > r.max.Load() {
-		r.current.Add(-1)
-		return false
+	for {
+		n := r.current.Load()
+		if n >= r.max {
+			return false
+		}
+		if r.current.CompareAndSwap(n, n+1) {
+			r.taken(n + 1)
+			return true
+		}
 	}
-	if n == r.max.Load() {
-		r.open.Set(1)
-	}
-	return true
 }
 
 // Available reports whether Acquire would succeed now.
-func (r *Resource) Available() bool { return r.current.Load() < r.max.Load() }
+func (r *Resource) Available() bool { return r.current.Load() < r.max }
 
 // Force takes one whatever the limit.
-func (r *Resource) Force() {
-	if r.current.Add(1) == r.max.Load() {
-		r.open.Set(1)
+func (r *Resource) Force() { r.taken(r.current.Add(1)) }
+
+func (r *Resource) taken(n int64) {
+	if n == r.max {
+		r.open.Inc(stats.Any)
+	}
+	if r.remaining != nil {
+		r.remaining.Dec(stats.Any)
 	}
 }
 
 // Release gives one back.
 func (r *Resource) Release() {
-	if r.current.Add(-1) == r.max.Load()-1 {
-		r.open.Set(0)
+	if r.current.Add(-1) == r.max-1 {
+		r.open.Dec(stats.Any)
+	}
+	if r.remaining != nil {
+		r.remaining.Inc(stats.Any)
 	}
 }
 
-// Current and Max return the count and the limit.
+// Current returns how many are taken.
 func (r *Resource) Current() int64 { return r.current.Load() }
 
 // Max returns the limit.
-func (r *Resource) Max() int64 { return r.max.Load() }
+func (r *Resource) Max() int64 { return r.max }
 
 // Resources are the circuit breakers of one priority of a cluster.
 type Resources struct {

@@ -38,14 +38,21 @@ type Stats struct {
 	CanaryResponses, ExternalResponses, InternalResponses Responses
 }
 
-// Responses counts responses by code under one prefix. Metrics appear when they
-// are first used. Any goroutine.
+// Responses counts responses by code under one prefix. Metrics appear, and take
+// memory, when they are first used. Any goroutine.
 type Responses struct {
 	scope     stats.Scope
 	completed atomic.Pointer[stats.Counter]
-	classes   [6]atomic.Pointer[stats.Counter]
-	codes     [500]atomic.Pointer[stats.Counter]
+	classes   [maxClass]atomic.Pointer[responseClass] // 1xx to 5xx
 	time      atomic.Pointer[stats.Histogram]
+}
+
+const maxClass = 5
+
+// responseClass counts the responses of one class of codes.
+type responseClass struct {
+	all   *stats.Counter
+	codes [100]atomic.Pointer[stats.Counter]
 }
 
 // Init sets the scope whose prefix the names get.
@@ -54,19 +61,29 @@ func (r *Responses) Init(scope stats.Scope) { r.scope = scope }
 // Record counts a response with that status code.
 func (r *Responses) Record(shard int, status int) {
 	r.counter(&r.completed, "upstream_rq_completed").Inc(shard)
-	if status < 100 || status > 599 {
+	n := status/100 - 1
+	if n < 0 || n >= maxClass {
 		return
 	}
-	class := &r.classes[status/100]
-	if class.Load() == nil {
-		r.counter(class, "upstream_rq_"+string(rune('0'+status/100))+"xx")
+	class := r.classes[n].Load()
+	if class == nil {
+		class = r.class(n)
 	}
-	class.Load().Inc(shard)
-	code := &r.codes[status-100]
-	if code.Load() == nil {
-		r.counter(code, "upstream_rq_"+httpmsg.StatusText(status))
+	class.all.Inc(shard)
+	code := &class.codes[status%100]
+	counter := code.Load()
+	if counter == nil {
+		counter = r.counter(code, "upstream_rq_"+httpmsg.StatusText(status))
 	}
-	code.Load().Inc(shard)
+	counter.Inc(shard)
+}
+
+func (r *Responses) class(n int) *responseClass {
+	made := &responseClass{all: r.scope.Counter("upstream_rq_" + string(rune('1'+n)) + "xx")}
+	if !r.classes[n].CompareAndSwap(nil, made) {
+		return r.classes[n].Load()
+	}
+	return made
 }
 
 func (r *Responses) counter(at *atomic.Pointer[stats.Counter], name string) *stats.Counter {

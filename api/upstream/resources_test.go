@@ -1,0 +1,85 @@
+package upstream_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+func gauge() *stats.Gauge { return stats.NewGauge([]*atomic.Uint64{new(atomic.Uint64)}) }
+
+func TestResource(t *testing.T) {
+	var r upstream.Resource
+	open, remaining := gauge(), gauge()
+	r.Init(2, open, remaining)
+	expect := func(current int64, isOpen, left uint64) {
+		t.Helper()
+		if r.Current() != current || open.Value() != isOpen || remaining.Value() != left || r.Available() != (current < 2) {
+			t.Errorf("current %d, open %d, remaining %d", r.Current(), open.Value(), remaining.Value())
+		}
+	}
+	expect(0, 0, 2)
+	if !r.Acquire() || !r.Acquire() || r.Acquire() {
+		t.Error("the limit is not 2")
+	}
+	expect(2, 1, 0)
+	r.Force()
+	expect(3, 1, 0)
+	r.Release()
+	expect(2, 1, 0)
+	r.Release()
+	expect(1, 0, 1)
+	r.Release()
+	expect(0, 0, 2)
+}
+
+func TestResourceZero(t *testing.T) {
+	var r upstream.Resource
+	open := gauge()
+	r.Init(0, open, nil)
+	if r.Acquire() || open.Value() != 1 {
+		t.Error("a limit of zero lets something pass")
+	}
+	r.Force()
+	r.Release()
+	if open.Value() != 1 {
+		t.Error("a limit of zero closed")
+	}
+}
+
+// TestResourceExact has many goroutines at a limit: never more than the limit, and
+// afterwards no place is lost and the gauges are where they began.
+func TestResourceExact(t *testing.T) {
+	const workers, limit = 8, 5
+	var r upstream.Resource
+	open, remaining := gauge(), gauge()
+	r.Init(limit, open, remaining)
+	var held atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for range 2000 {
+				if !r.Acquire() {
+					continue
+				}
+				if held.Add(1) > limit {
+					t.Error("more than the limit")
+				}
+				held.Add(-1)
+				r.Release()
+			}
+		})
+	}
+	wg.Wait()
+	if r.Current() != 0 || open.Value() != 0 || remaining.Value() != limit {
+		t.Errorf("current %d, open %d, remaining %d", r.Current(), open.Value(), remaining.Value())
+	}
+	for range limit {
+		if !r.Acquire() {
+			t.Fatal("a place was lost")
+		}
+	}
+}

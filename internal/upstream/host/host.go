@@ -1,0 +1,125 @@
+// Package host holds the endpoints of a cluster: their addresses, health and
+// counts, and the immutable sets of them that load balancers pick from.
+package host
+
+import (
+	"sync/atomic"
+
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+// A Locality is where a host runs.
+type Locality struct{ Region, Zone, SubZone string }
+
+// Config describes a host.
+type Config struct {
+	Address  address.Address
+	Hostname string
+	Weight   uint32 // 0 counts as 1
+	Priority int    // that of the host's locality, 0 the first
+	Locality Locality
+	Metadata map[string]*structpb.Struct
+	// Health holds the flags that the configuration gives.
+	Health HealthFlags
+}
+
+// Stats counts what happens with a host, exactly and for the whole process. Any
+// goroutine.
+type Stats struct {
+	CxActive, RqActive atomic.Int64
+
+	CxConnectFail, CxTotal, RqError, RqSuccess, RqTimeout, RqTotal atomic.Uint64
+}
+
+// A Pool makes streams and connections to one host, for one routing priority.
+type Pool interface {
+	// NewStream and NewConnection are those of upstream.Cluster, for this host. They
+	// are called on the worker of d.
+	NewStream(d event.Dispatcher, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel
+	NewConnection(d event.Dispatcher, cb upstream.ConnectionPoolCallbacks) upstream.Cancel
+	// Drain says that the host is gone: idle connections close at once, the others
+	// when their request is done. Any goroutine.
+	Drain()
+}
+
+// A Host is one endpoint. It is the same object as long as the endpoint exists, and
+// implements upstream.Host. Any goroutine.
+type Host struct {
+	config Config // immutable but for what has its own field below
+	canary bool
+	pools  [2]Pool // by upstream.Priority; set before the host is published
+
+	weight atomic.Uint32
+	health atomic.Uint32
+	stats  Stats
+}
+
+// New returns a host without pools.
+func New(c Config) *Host {
+	h := &Host{config: c, canary: c.Metadata["envoy.lb"].GetFields()["canary"].GetBoolValue()}
+	h.SetWeight(c.Weight)
+	h.health.Store(uint32(c.Health))
+	return h
+}
+
+// SetPool gives the host its pool for a priority. The cluster calls it before it
+// publishes the host.
+func (h *Host) SetPool(p upstream.Priority, pool Pool) { h.pools[p] = pool }
+
+// Pool returns the pool for a priority.
+func (h *Host) Pool(p upstream.Priority) Pool { return h.pools[p] }
+
+// Drain drains the pools. The cluster calls it when it removed the host.
+func (h *Host) Drain() {
+	for _, p := range h.pools {
+		if p != nil {
+			p.Drain()
+		}
+	}
+}
+
+// Address implements upstream.Host.
+func (h *Host) Address() address.Address { return h.config.Address }
+
+// Hostname implements upstream.Host.
+func (h *Host) Hostname() string { return h.config.Hostname }
+
+// Canary implements upstream.Host: metadata envoy.lb has canary set.
+func (h *Host) Canary() bool { return h.canary }
+
+// Zone implements upstream.Host.
+func (h *Host) Zone() string { return h.config.Locality.Zone }
+
+// Metadata implements upstream.Host.
+func (h *Host) Metadata() map[string]*structpb.Struct { return h.config.Metadata }
+
+// RecordResponse implements upstream.Host.
+func (h *Host) RecordResponse(_ int, status int) {
+	if status >= 500 {
+		h.stats.RqError.Add(1)
+		return
+	}
+	h.stats.RqSuccess.Add(1)
+}
+
+// RecordTimeout implements upstream.Host.
+func (h *Host) RecordTimeout(int) { h.stats.RqTimeout.Add(1) }
+
+// Stats returns the counts of the host.
+func (h *Host) Stats() *Stats { return &h.stats }
+
+// Locality returns where the host runs.
+func (h *Host) Locality() Locality { return h.config.Locality }
+
+// Priority returns the priority level of the host.
+func (h *Host) Priority() int { return h.config.Priority }
+
+// Weight returns the share of traffic, relative to the other hosts.
+func (h *Host) Weight() uint32 { return h.weight.Load() }
+
+// SetWeight changes the weight; the next Set takes it up.
+func (h *Host) SetWeight(w uint32) { h.weight.Store(max(w, 1)) }
