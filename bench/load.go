@@ -46,6 +46,7 @@ type loadResult struct {
 	FirstError                   string
 	Elapsed                      time.Duration // of the measured window
 	ProxyCPU, LoadCPU            time.Duration // used within it; LoadCPU includes the upstream's
+	OtherCPU                     time.Duration // used by everything else
 	P50, P99                     time.Duration
 }
 
@@ -192,6 +193,7 @@ func (l *loader) measure() (loadResult, error) {
 		ProxyCPU: after.proxy - before.proxy,
 		LoadCPU:  after.load - before.load,
 	}
+	r.OtherCPU = max(after.all-before.all-r.ProxyCPU-r.LoadCPU, 0)
 	if l.spec.Rate > 0 {
 		if r.Unfinished, err = l.finish(end + int64(grace)); err != nil {
 			return loadResult{}, err

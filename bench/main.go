@@ -25,7 +25,7 @@ import (
 type options struct {
 	scenarios, peers  string
 	nuncio, json      string
-	proxyCPU, loadCPU string // lists of CPUs as taskset takes them
+	proxyCPU, loadCPU string // numbers of CPUs, for taskset
 	duration          time.Duration
 	rounds            int
 }
@@ -36,8 +36,8 @@ func parseFlags() (options, error) {
 	flag.StringVar(&o.peers, "peers", "nuncio,envoy,haproxy,nginx", "comma-separated proxies; \"direct\" is the load generator on the upstream, with no proxy")
 	flag.StringVar(&o.nuncio, "nuncio", "", "nuncio binary to measure (default: build ./cmd/nuncio)")
 	flag.StringVar(&o.json, "json", "", "file to write every sample to")
-	flag.StringVar(&o.proxyCPU, "proxy-cpu", fmt.Sprint(min(1, runtime.NumCPU()-1)), "CPUs of the proxy")
-	flag.StringVar(&o.loadCPU, "load-cpu", "0", "CPUs of the load generator and the upstream")
+	flag.StringVar(&o.proxyCPU, "proxy-cpu", fmt.Sprint(min(1, runtime.NumCPU()-1)), "CPU of the proxy")
+	flag.StringVar(&o.loadCPU, "load-cpu", "0", "CPU of the load generator and the upstream")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median of them is reported")
 	flag.Parse()

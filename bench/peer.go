@@ -96,18 +96,18 @@ func (p peer) askVersion(ctx context.Context) (string, error) {
 	return strings.TrimSpace(strings.TrimPrefix(line, p.binary)), nil
 }
 
-// A process is a child pinned to CPUs; it dies with this program.
+// A process is a child pinned to a CPU; it dies with this program.
 type process struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
 }
 
-// start runs a command on a list of CPUs. prepare, if not nil, sees the
+// start runs a command on a CPU. prepare, if not nil, sees the
 // command before.
-func start(ctx context.Context, cpus string, prepare func(*exec.Cmd), name string, args ...string) (*process, error) {
+func start(ctx context.Context, cpu string, prepare func(*exec.Cmd), name string, args ...string) (*process, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	// taskset replaces itself by the command: the process keeps its number.
-	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cpus, name}, args...)...)
+	cmd := exec.CommandContext(ctx, "taskset", append([]string{"-c", cpu, name}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopWithin // then it is killed
@@ -216,7 +216,7 @@ func (p *process) await(ctx context.Context, port int) error {
 		if err == nil {
 			return conn.Close()
 		}
-		if _, ended := treeRSS(p.pid()); ended != nil {
+		if _, ended := processRSS(p.pid()); ended != nil {
 			return errors.New("ended instead of listening")
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// cpuSample holds CPU times at one moment: the proxy's, and those of the load
-// process and the upstream together.
-type cpuSample struct{ proxy, load time.Duration }
+// cpuSample holds CPU times at one moment: the proxy's, those of the load
+// process and the upstream together, and those of all processes.
+type cpuSample struct{ proxy, load, all time.Duration }
 
 func (s loadSpec) sampleCPU() (now cpuSample, err error) {
 	if s.ProxyPID != 0 {
-		if now.proxy, err = treeCPU(s.ProxyPID); err != nil {
+		if now.proxy, err = processCPU(s.ProxyPID); err != nil {
 			return now, err
 		}
 	}
@@ -25,18 +25,23 @@ func (s loadSpec) sampleCPU() (now cpuSample, err error) {
 		if pid == 0 {
 			continue
 		}
-		d, err := treeCPU(pid)
+		d, err := processCPU(pid)
 		if err != nil {
 			return now, err
 		}
 		now.load += d
 	}
-	return now, nil
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return now, err
+	}
+	now.all, err = parseStat(string(text))
+	return now, err
 }
 
-// treeCPU returns the CPU time that the threads of the process pid and of its
-// descendants (nginx's worker) have used, to the nanosecond.
-func treeCPU(pid int) (time.Duration, error) {
+// processCPU returns the CPU time that the threads of the process have used, to
+// the nanosecond.
+func processCPU(pid int) (time.Duration, error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil {
 		return 0, err
@@ -56,54 +61,36 @@ func treeCPU(pid int) (time.Duration, error) {
 		}
 		sum += d
 	}
-	err = eachChild(pid, func(child int) error {
-		d, err := treeCPU(child)
-		sum += d
-		return err
-	})
-	return sum, err
+	return sum, nil
 }
 
-// treeRSS returns the resident memory of the process pid and its descendants
-// in bytes.
-func treeRSS(pid int) (int64, error) {
+// processRSS returns the resident memory of the process in bytes.
+func processRSS(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
-	sum, err := parseStatusRSS(string(text))
-	if err != nil {
-		return 0, err
-	}
-	err = eachChild(pid, func(child int) error {
-		n, err := treeRSS(child)
-		sum += n
-		return err
-	})
-	return sum, err
+	return parseStatusRSS(string(text))
 }
 
-func eachChild(pid int, f func(child int) error) error {
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		return err
+// parseStat returns the CPU time that processes, and other guests of a virtual
+// machine's host, have used according to /proc/stat.
+func parseStat(text string) (time.Duration, error) {
+	const tick = 10 * time.Millisecond // USER_HZ is 100
+	line, _, _ := strings.Cut(text, "\n")
+	fields := strings.Fields(line) // cpu user nice system idle iowait irq softirq steal
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("stat begins with %q", line)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
+	var sum time.Duration
+	for _, i := range []int{1, 2, 3, 8} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
 		if err != nil {
-			continue // the thread has ended
+			return 0, err
 		}
-		for _, field := range strings.Fields(string(text)) {
-			child, err := strconv.Atoi(field)
-			if err != nil {
-				return fmt.Errorf("%s: %w", file, err)
-			}
-			if err := f(child); err != nil {
-				return err
-			}
-		}
+		sum += time.Duration(n) * tick
 	}
-	return nil
+	return sum, nil
 }
 
 // parseSchedstat returns the first field of a schedstat file: nanoseconds on

@@ -4,7 +4,6 @@ package main
 
 import (
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 )
@@ -28,6 +27,24 @@ func TestParseSchedstat(t *testing.T) {
 	}
 }
 
+func TestParseStat(t *testing.T) {
+	for _, test := range []struct {
+		in   string
+		want time.Duration
+		ok   bool
+	}{
+		{"cpu  100 20 3 9999 9999 50 60 4 0 0\ncpu0 1 2 3 4\n", 1270 * time.Millisecond, true},
+		{"cpu  100 20 3 9999\n", 0, false},
+		{"cpu  x 20 3 9999 9999 50 60 4 0 0\n", 0, false},
+		{"intr 1 2 3 4 5 6 7 8 9\n", 0, false},
+	} {
+		got, err := parseStat(test.in)
+		if got != test.want || (err == nil) != test.ok {
+			t.Errorf("%q: %v, %v", test.in, got, err)
+		}
+	}
+}
+
 func TestParseStatusRSS(t *testing.T) {
 	for _, test := range []struct {
 		in   string
@@ -45,37 +62,19 @@ func TestParseStatusRSS(t *testing.T) {
 	}
 }
 
-// TestTree reads a real process that has a child.
-func TestTree(t *testing.T) {
-	child := exec.Command("cat") // waits for input that ends with the test
-	stdin, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+// TestProcess reads this process, and one that does not exist.
+func TestProcess(t *testing.T) {
+	if n, err := processRSS(os.Getpid()); err != nil || n < 1<<20 {
+		t.Errorf("RSS %d, %v", n, err)
 	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
+	if d, err := processCPU(os.Getpid()); err != nil || d <= 0 {
+		t.Errorf("CPU time %v, %v", d, err)
 	}
-	defer func() {
-		stdin.Close()
-		if err := child.Wait(); err != nil {
-			t.Error(err)
-		}
-	}()
-	whole, err := treeRSS(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
+	const nobody = 1 << 30
+	if _, err := processRSS(nobody); err == nil {
+		t.Error("a process that does not exist has memory")
 	}
-	part, err := treeRSS(child.Process.Pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if part <= 0 || whole <= part {
-		t.Errorf("RSS of the tree %d, of the child %d", whole, part)
-	}
-	if _, err := treeCPU(os.Getpid()); err != nil {
-		t.Error(err)
-	}
-	if _, err := treeCPU(1 << 30); err == nil {
+	if _, err := processCPU(nobody); err == nil {
 		t.Error("a process that does not exist has used CPU time")
 	}
 }

@@ -26,13 +26,18 @@ const (
 	rateCPU    metric = "cpu_us_per_request_at_rate"
 	unfinished metric = "unfinished_at_rate"
 	failed     metric = "failed_requests"
+	otherCPU   metric = "other_cpu_percent"
 	restMemory metric = "rss_at_rest_mb"
 	idleMemory metric = "kb_per_idle_connection"
 )
 
-// busyPercent is the use of the load core from which on a proxy may be able to
-// do more than the measured throughput.
-const busyPercent = 95
+const (
+	// busyPercent is the use of the load core from which on a proxy may be
+	// able to do more than the measured throughput.
+	busyPercent = 95
+	// disturbedPercent of one CPU, used by others, make figures doubtful.
+	disturbedPercent = 10
+)
 
 // samples are one metric's values, one per round.
 type samples []float64
@@ -83,7 +88,7 @@ func (r *caseResult) addThroughput(peer string, l loadResult) {
 		r.add(peer, cpuTime, micros(l.ProxyCPU)/float64(l.Requests))
 	}
 	r.add(peer, loadCore, 100*l.LoadCPU.Seconds()/l.Elapsed.Seconds())
-	r.add(peer, failed, float64(l.Errors))
+	r.addConditions(peer, l)
 }
 
 func (r *caseResult) addLatency(peer string, l loadResult) {
@@ -93,7 +98,12 @@ func (r *caseResult) addLatency(peer string, l loadResult) {
 		r.add(peer, rateCPU, micros(l.ProxyCPU)/float64(l.Requests))
 	}
 	r.add(peer, unfinished, float64(l.Unfinished))
+	r.addConditions(peer, l)
+}
+
+func (r *caseResult) addConditions(peer string, l loadResult) {
 	r.add(peer, failed, float64(l.Errors))
+	r.add(peer, otherCPU, 100*l.OtherCPU.Seconds()/l.Elapsed.Seconds())
 }
 
 func (r *caseResult) addMemory(peer string, rest, full int64) {
@@ -196,6 +206,10 @@ func (r *caseResult) notes(peer string) (notes []string) {
 	}
 	if n := total(r.Peers[peer][failed]); n > 0 {
 		notes = append(notes, fmt.Sprintf("%s: %.0f requests failed", peer, n))
+	}
+	others := r.Peers[peer][otherCPU]
+	if p := total(others) / float64(len(others)); p >= disturbedPercent {
+		notes = append(notes, fmt.Sprintf("%s: other processes used %.0f%% of a CPU meanwhile: the machine is not quiet", peer, p))
 	}
 	return notes
 }

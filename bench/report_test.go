@@ -31,8 +31,8 @@ func testReport() *report {
 		c.addThroughput(name, loadResult{Requests: 1000, Elapsed: time.Second, ProxyCPU: cpu * time.Millisecond, LoadCPU: time.Second / 2})
 	}
 	c.Rate = c.latencyRate()
-	c.addLatency("nuncio", loadResult{Requests: 1, P50: time.Millisecond, P99: 2 * time.Millisecond, Unfinished: 3})
-	c.addLatency("envoy", loadResult{Requests: 1, P50: time.Millisecond, P99: time.Millisecond})
+	c.addLatency("nuncio", loadResult{Requests: 1, Elapsed: time.Second, P50: time.Millisecond, P99: 2 * time.Millisecond, Unfinished: 3})
+	c.addLatency("envoy", loadResult{Requests: 1, Elapsed: time.Second, P50: time.Millisecond, P99: time.Millisecond})
 	return &report{Cases: []*caseResult{c}}
 }
 

@@ -147,7 +147,7 @@ func (b *bench) measureIdle(ctx context.Context, s scenario) (*caseResult, error
 			return nil
 		}
 		time.Sleep(settle)
-		rest, err := treeRSS(run.pid())
+		rest, err := processRSS(run.pid())
 		if err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (b *bench) measureIdle(ctx context.Context, s scenario) (*caseResult, error
 			return fmt.Errorf("%s: connection %d: %w", p.name, len(conns), err)
 		}
 		time.Sleep(settle)
-		full, err := treeRSS(run.pid())
+		full, err := processRSS(run.pid())
 		if err != nil {
 			return err
 		}
