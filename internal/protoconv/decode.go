@@ -47,10 +47,7 @@ func (d *decoder) lenient(n *yaml.Node, path conf.Path, format string, args ...a
 // value replaces an alias by what it stands for, and checks the bounds and the
 // tag. It reports false, after an error, if the value cannot be used.
 func (d *decoder) value(n *yaml.Node, path conf.Path, depth int) (*yaml.Node, bool) {
-	use := n
-	if n.Kind == yaml.AliasNode {
-		use = n.Alias
-	}
+	use := deref(n)
 	d.values--
 	switch tagged := use.Style&yaml.TaggedStyle != 0; {
 	case d.values < 0:
@@ -83,14 +80,9 @@ func (d *decoder) entries(n *yaml.Node, path conf.Path, depth int) []entry {
 	first := make(map[string]*yaml.Node, len(n.Content)/2)
 	var merges []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := n.Content[i], n.Content[i+1]
-		if key.Tag == "!ignore" {
-			continue
-		}
-		if key.Kind == yaml.AliasNode {
-			key = key.Alias
-		}
+		key, value := deref(n.Content[i]), n.Content[i+1]
 		switch {
+		case n.Content[i].Tag == "!ignore":
 		case key.Kind != yaml.ScalarNode:
 			d.fail(n.Content[i], path, "a key must be a scalar")
 		case key.Tag == "!!merge":
@@ -104,7 +96,7 @@ func (d *decoder) entries(n *yaml.Node, path conf.Path, depth int) []entry {
 	}
 	for _, m := range merges {
 		for _, e := range d.merged(m, path, depth+1) {
-			if name := scalarOf(e.key).Value; first[name] == nil {
+			if name := deref(e.key).Value; first[name] == nil {
 				first[name] = e.key
 				list = append(list, e)
 			}
@@ -132,12 +124,12 @@ func (d *decoder) merged(n *yaml.Node, path conf.Path, depth int) (list []entry)
 	return list
 }
 
-// scalarOf returns the scalar node behind a key.
-func scalarOf(key *yaml.Node) *yaml.Node {
-	if key.Kind == yaml.AliasNode {
-		return key.Alias
+// deref returns the node that n stands for if it is an alias, otherwise n.
+func deref(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
 	}
-	return key
+	return n
 }
 
 // message decodes n into m, adding to what m holds as proto.Merge does: lists
@@ -174,7 +166,7 @@ func (d *decoder) fields(entries []entry, m protoreflect.Message, path conf.Path
 	md := m.Descriptor()
 	seen := map[protoreflect.FullName]string{} // fields and oneofs, by the name they were given
 	for _, e := range entries {
-		name := scalarOf(e.key).Value
+		name := deref(e.key).Value
 		fd := md.Fields().ByName(protoreflect.Name(name))
 		if fd == nil {
 			fd = md.Fields().ByJSONName(name)
@@ -205,7 +197,7 @@ func (d *decoder) fields(entries []entry, m protoreflect.Message, path conf.Path
 
 // isNull reports whether n is the scalar null.
 func (d *decoder) isNull(n *yaml.Node) bool {
-	n = scalarOf(n)
+	n = deref(n)
 	return n.Kind == yaml.ScalarNode && d.resolve(n).kind == null
 }
 
@@ -278,7 +270,7 @@ func (d *decoder) mapField(n *yaml.Node, m protoreflect.Message, fd protoreflect
 	}
 	entries := m.Mutable(fd).Map()
 	for _, e := range d.entries(n, path, depth) {
-		name := scalarOf(e.key).Value
+		name := deref(e.key).Value
 		at := path.Key(name)
 		key, err := parseScalar(scalar{text, name, name}, fd.MapKey())
 		if err != nil {

@@ -6,7 +6,6 @@ package protoconv
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"path"
 	"slices"
 	"strconv"
@@ -184,13 +183,13 @@ func decodeText(msg proto.Message, src Source) conf.Errors {
 		proto.Merge(msg, fresh)
 		return nil
 	}
-	_, message, ok := strings.Cut(err.Error(), "(line ")
-	place, message, found := strings.Cut(message, "): ")
-	if !ok || !found {
-		return syntaxError(src.Name, 0, 0, errors.Unwrap(err).Error())
-	}
+	_, after, _ := strings.Cut(err.Error(), "(line ")
+	place, message, found := strings.Cut(after, "): ")
 	line, column, _ := strings.Cut(place, ":")
-	l, _ := strconv.Atoi(line)
-	c, _ := strconv.Atoi(column)
-	return syntaxError(src.Name, l, c, message)
+	l, lineErr := strconv.Atoi(line)
+	c, columnErr := strconv.Atoi(column)
+	if !found || lineErr != nil || columnErr != nil {
+		return syntaxError(src.Name, 0, 0, "invalid text format: "+err.Error())
+	}
+	return syntaxError(src.Name, l, c, "invalid text format: "+message)
 }

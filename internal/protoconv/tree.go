@@ -17,7 +17,7 @@ import (
 
 // maxDepth bounds the nesting of a configuration, so that neither hostile input
 // nor an alias inside its own anchor exhausts the stack.
-const maxDepth = 100
+const maxDepth = 200
 
 // parseYAML returns the root node of the one document in data.
 func parseYAML(file string, data []byte) (*yaml.Node, conf.Errors) {

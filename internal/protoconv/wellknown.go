@@ -149,7 +149,7 @@ func (d *decoder) structure(n *yaml.Node, m protoreflect.Message, path conf.Path
 	}
 	fields := m.Mutable(fieldOf(m, "fields")).Map()
 	for _, e := range d.entries(n, path, depth) {
-		key := scalarOf(e.key).Value
+		key := deref(e.key).Value
 		v := fields.NewValue()
 		d.message(e.value, v.Message(), path.Key(key), nil, depth+1)
 		fields.Set(protoreflect.ValueOfString(key).MapKey(), v)
@@ -216,8 +216,8 @@ func (d *decoder) any(n *yaml.Node, m protoreflect.Message, path conf.Path, here
 // the other entries. It fails if there is none, or no text in it.
 func (d *decoder) take(n *yaml.Node, entries []entry, name, camel string, path conf.Path) (found *yaml.Node, rest []entry, ok bool) {
 	for _, e := range entries {
-		if key := scalarOf(e.key).Value; found == nil && (key == name || key == camel) {
-			found = scalarOf(e.value)
+		if key := deref(e.key).Value; found == nil && (key == name || key == camel) {
+			found = deref(e.value)
 		} else {
 			rest = append(rest, e)
 		}
@@ -265,7 +265,7 @@ func (d *decoder) pack(n, url *yaml.Node, entries []entry, m protoreflect.Messag
 // takeValue returns the entry "value" and reports every other as unknown.
 func (d *decoder) takeValue(entries []entry, path conf.Path) (value *yaml.Node) {
 	for _, e := range entries {
-		if key := scalarOf(e.key).Value; key == "value" {
+		if key := deref(e.key).Value; key == "value" {
 			value = e.value
 		} else {
 			d.lenient(e.key, path.Field(key), `unknown field; the content belongs into "value"`)

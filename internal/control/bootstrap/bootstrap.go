@@ -47,7 +47,7 @@ type Source struct {
 type Config struct {
 	// Bootstrap is the whole message, with the node as the flags change it.
 	Bootstrap *bootstrapv3.Bootstrap
-	// Warnings are in the order of the file.
+	// Warnings are about what was accepted but its author should know.
 	Warnings []protoconv.Warning
 	// Positions locates the errors of components that read parts of Bootstrap
 	// under paths that start at its top.
