@@ -1,0 +1,129 @@
+package sock
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+)
+
+const newFlags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+
+func newSocket(a address.Address) (int, error) {
+	return unix.Socket(family(a), unix.SOCK_STREAM|newFlags, 0)
+}
+
+func closeFD(fd int) { unix.Close(fd) }
+
+func freebind(fd int, a address.Address) error {
+	if a.IP().Is6() {
+		return set(fd, unix.SOL_IPV6, unix.IPV6_FREEBIND, 1, "IPV6_FREEBIND")
+	}
+	return set(fd, unix.SOL_IP, unix.IP_FREEBIND, 1, "IP_FREEBIND")
+}
+
+func transparent(fd int, a address.Address) error {
+	if a.IP().Is6() {
+		return set(fd, unix.SOL_IPV6, unix.IPV6_TRANSPARENT, 1, "IPV6_TRANSPARENT")
+	}
+	return set(fd, unix.SOL_IP, unix.IP_TRANSPARENT, 1, "IP_TRANSPARENT")
+}
+
+func newListener(fd int, local address.Address) (*Listener, error) {
+	return &Listener{fd: fd, address: local}, nil
+}
+
+// Accept returns the next connection. Where FD is not negative it does not wait:
+// without a connection it returns EAGAIN (event.ErrAgain). Elsewhere it waits, and
+// returns net.ErrClosed after Close. Other errors are IsExhausted, or of a
+// listener that is broken. Connections that ended in the queue are skipped.
+func (l *Listener) Accept() (Socket, error) {
+	for {
+		fd, sa, err := unix.Accept4(l.fd, newFlags)
+		switch err {
+		case nil:
+			return Socket{FD: fd, Local: l.localOf(fd), Remote: fromSockaddr(sa)}, nil
+		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP,
+			unix.ENETDOWN, unix.ENETUNREACH, unix.ENONET, unix.EHOSTDOWN, unix.EHOSTUNREACH:
+			continue // errors of the connection, see accept(2)
+		case unix.EAGAIN:
+			return Socket{}, err
+		case unix.EBADF:
+			return Socket{}, net.ErrClosed
+		}
+		return Socket{}, os.NewSyscallError("accept4", err)
+	}
+}
+
+// localOf asks the system only if the listener does not know.
+func (l *Listener) localOf(fd int) address.Address {
+	if l.address.IsUnix() || !l.address.IP().IsUnspecified() {
+		return l.address
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return l.address
+	}
+	return fromSockaddr(sa)
+}
+
+// Close closes the socket. Acceptors on it are closed before.
+func (l *Listener) Close() error {
+	fd := l.fd
+	l.fd = -1
+	return os.NewSyscallError("close", unix.Close(fd))
+}
+
+// Connect begins a connection to remote. It does not wait: the result comes from
+// event.Socket.Connected. It fails if that is certain at once, as when there is no
+// route or no such Unix socket.
+func Connect(remote address.Address, o *ConnectOptions) (Socket, error) {
+	if !remote.IsValid() {
+		return Socket{}, errNoAddress
+	}
+	fd, err := newSocket(remote)
+	if err != nil {
+		return Socket{}, os.NewSyscallError("socket", err)
+	}
+	if err := connect(fd, remote, o); err != nil {
+		unix.Close(fd)
+		return Socket{}, err
+	}
+	return Socket{FD: fd, Remote: remote}, nil
+}
+
+func connect(fd int, remote address.Address, o *ConnectOptions) error {
+	err := run([]step{
+		{!remote.IsUnix(), func() error { return set(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1, "TCP_NODELAY") }},
+		{!remote.IsUnix(), func() error { return setKeepAlive(fd, o.KeepAlive) }},
+		{o.Freebind, func() error { return freebind(fd, remote) }},
+		{o.Transparent, func() error { return transparent(fd, remote) }},
+		{len(o.Options) > 0, func() error { return setOptions(fd, remote, o.Options, preBind) }},
+		{o.Source.IsValid(), func() error { return bindSource(fd, o.Source) }},
+		{len(o.Options) > 0, func() error { return setOptions(fd, remote, o.Options, bound) }},
+	})
+	if err != nil {
+		return err
+	}
+	if err := unix.Connect(fd, toSockaddr(remote)); err != nil && err != unix.EINPROGRESS {
+		return err
+	}
+	return nil
+}
+
+// bindSource leaves a port of 0 open until connect, when the system may choose one
+// that is in use to another peer.
+func bindSource(fd int, source address.Address) error {
+	if !source.IsUnix() && source.Port() == 0 {
+		if err := set(fd, unix.SOL_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1, "IP_BIND_ADDRESS_NO_PORT"); err != nil {
+			return err
+		}
+	}
+	if err := unix.Bind(fd, toSockaddr(source)); err != nil {
+		return fmt.Errorf("cannot bind '%s': %w", source, err)
+	}
+	return nil
+}
