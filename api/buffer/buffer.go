@@ -87,6 +87,10 @@ type Buffer struct {
 // empty.
 func (b *Buffer) Init(p *Pool) { b.pool = p }
 
+// Pool returns the pool that Init set, nil if there is none: for a second buffer
+// that exchanges bytes with b.
+func (b *Buffer) Pool() *Pool { return b.pool }
+
 // SetWatermarks sets the limit in bytes above which onHigh is called (once), and
 // half of which, when reached again from above, calls onLow. Zero turns
 // watermarks off; a buffer that was above its mark then calls onLow. Either

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 )
@@ -69,4 +70,19 @@ func (r *Registry) All() iter.Seq[Factory] {
 			}
 		}
 	}
+}
+
+// Unpack returns the message packed in a typed_config field at path. An unknown
+// type, or bytes that do not fit it, goes to errs, and Unpack returns nil.
+func Unpack(a *anypb.Any, path conf.Path, errs *conf.Errors) proto.Message {
+	if a == nil {
+		errs.Add(path, "must be set")
+		return nil
+	}
+	msg, err := a.UnmarshalNew()
+	if err != nil {
+		errs.Add(path, "no implementation is registered for type %s", a.GetTypeUrl())
+		return nil
+	}
+	return msg
 }
