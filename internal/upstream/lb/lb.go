@@ -1,0 +1,175 @@
+// Package lb picks hosts: round robin, least request and random, over priorities,
+// with health, weights and panic mode as Envoy has them.
+//
+// A Balancer's state is shared by all workers, so that its choices are exact for
+// the whole process; a pick takes no lock and allocates nothing.
+package lb
+
+import (
+	"sync/atomic"
+
+	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
+)
+
+// A Policy is how a host is chosen among those that are equally good.
+type Policy uint8
+
+// The policies.
+const (
+	RoundRobin Policy = iota
+	LeastRequest
+	Random
+)
+
+// Config is the balancing of a cluster. The zero value is not usable: Envoy's
+// defaults are 140, 50, 2 and 1.
+type Config struct {
+	Policy Policy
+	// OverprovisioningFactor is the percentage by which the healthy share of a
+	// priority is multiplied before traffic spills over to the next one.
+	OverprovisioningFactor uint32
+	// PanicThreshold is the percentage of available hosts below which health is
+	// ignored; 0 for never.
+	PanicThreshold float64
+	// ChoiceCount is how many hosts least request compares, ActiveRequestBias how
+	// much their requests count next to their weights.
+	ChoiceCount       int
+	ActiveRequestBias float64
+}
+
+// A Balancer picks the hosts of one cluster.
+type Balancer struct {
+	config Config
+	panics *stats.Counter
+	state  atomic.Pointer[state]
+
+	cursors map[place]*atomic.Uint64 // main goroutine only; the cursors themselves any
+}
+
+// place is a list of hosts that a round robin goes over.
+type place struct {
+	level int
+	kind  kind
+}
+
+type kind uint8
+
+const (
+	healthy kind = iota
+	degraded
+	all // in panic
+	kinds
+)
+
+// state is what Pick reads. It is immutable but for the cursors.
+type state struct {
+	levels []level
+	loads  []share // in the order in which the load is handed out
+}
+
+type level struct {
+	groups [kinds]group
+	panic  bool
+}
+
+// share is the part of the traffic, in percent, that goes to hosts of a kind.
+type share struct {
+	level   int
+	kind    kind
+	percent uint32
+}
+
+// New returns a balancer without hosts. panics is lb_healthy_panic.
+func New(c Config, panics *stats.Counter) *Balancer {
+	b := &Balancer{config: c, panics: panics, cursors: map[place]*atomic.Uint64{}}
+	b.Update(host.NewSet(nil))
+	return b
+}
+
+// Update takes up hosts, their health and weights. Main goroutine.
+func (b *Balancer) Update(set *host.Set) {
+	s := &state{levels: make([]level, len(set.Levels))}
+	for i := range set.Levels {
+		from := &set.Levels[i]
+		for k, hosts := range [kinds][]*host.Host{from.Healthy, from.Degraded, from.Hosts} {
+			s.levels[i].groups[k] = newGroup(hosts, b.cursor(place{i, kind(k)}))
+		}
+	}
+	s.distribute(set, b.config)
+	b.state.Store(s)
+}
+
+func (b *Balancer) cursor(p place) *atomic.Uint64 {
+	c := b.cursors[p]
+	if c == nil {
+		c = new(atomic.Uint64)
+		b.cursors[p] = c
+	}
+	return c
+}
+
+// A Source is where a pick gets its random numbers: a Dispatcher.
+type Source interface {
+	Random() uint64
+	Shard() int
+}
+
+// Pick chooses a host, nil if there is none. On the worker of src.
+func (b *Balancer) Pick(src Source, p *upstream.Pick) *host.Host {
+	h := b.pick(src)
+	if p.Retry == nil || h == nil {
+		return h
+	}
+	for range p.Retry.MaxAttempts() {
+		if !p.Retry.Reject(h) {
+			break
+		}
+		h = b.pick(src)
+	}
+	return h
+}
+
+func (b *Balancer) pick(src Source) *host.Host {
+	s := b.state.Load()
+	to := s.share(src)
+	if to == nil {
+		return nil
+	}
+	l, k := &s.levels[to.level], to.kind
+	if l.panic {
+		k = all
+		b.panics.Inc(src.Shard())
+	}
+	g := &l.groups[k]
+	if len(g.hosts) == 0 {
+		return nil
+	}
+	switch b.config.Policy {
+	case RoundRobin:
+		return g.next()
+	case LeastRequest:
+		return g.leastRequest(src, b.config.ChoiceCount, b.config.ActiveRequestBias)
+	default:
+		return g.hosts[src.Random()%uint64(len(g.hosts))]
+	}
+}
+
+// share chooses a level and a kind of hosts by their loads, nil if nothing has any.
+func (s *state) share(src Source) *share {
+	if len(s.loads) == 0 {
+		return nil
+	}
+	if len(s.loads) == 1 {
+		return &s.loads[0]
+	}
+	at := uint32(src.Random() % 100)
+	for i := range s.loads {
+		if at < s.loads[i].percent {
+			return &s.loads[i]
+		}
+		at -= s.loads[i].percent
+	}
+	return &s.loads[0] // not reached: the loads add up to 100
+}
