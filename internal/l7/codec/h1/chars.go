@@ -1,0 +1,157 @@
+package h1
+
+import (
+	"encoding/binary"
+	"strings"
+	"unsafe"
+)
+
+// tokenLower maps a character of a token (a header name, a method) to lower case,
+// every other byte to 0.
+var tokenLower = func() (t [256]byte) {
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") {
+		t[c] = c
+	}
+	for c := byte('A'); c <= 'Z'; c++ {
+		t[c] = c | 0x20
+	}
+	return t
+}()
+
+// authorityByte tells the bytes of host, port and user information.
+var authorityByte = func() (t [256]bool) {
+	for _, c := range []byte("!$%&'()*+,-.:;=@[]_~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		t[c] = true
+	}
+	return t
+}()
+
+const (
+	ones  = 0x0101010101010101
+	highs = 0x8080808080808080
+)
+
+// validValue reports whether p has no control character but tabs. Bytes above 127
+// are allowed.
+func validValue(p []byte) bool {
+	for len(p) >= 8 {
+		w := binary.LittleEndian.Uint64(p)
+		del := w ^ 0x7f*ones
+		// A byte below 0x20, or equal to 0x7f, leaves its high bit.
+		if ((w-0x20*ones)&^w|(del-ones)&^del)&highs != 0 && !validBytes(p[:8]) {
+			return false
+		}
+		p = p[8:]
+	}
+	return validBytes(p)
+}
+
+func validBytes(p []byte) bool {
+	for _, c := range p {
+		if c < 0x20 && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if tokenLower[s[i]] == 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isVisible reports whether s is not empty and has no blank, control character or
+// byte above 126.
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isAuthority(s string) bool {
+	for i := range len(s) {
+		if !authorityByte[s[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// equalFold compares s with a lower-case ASCII string, without Unicode's foldings.
+func equalFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func trimBlanks(s string) string { return strings.Trim(s, " \t") }
+
+// nextToken cuts the first element off a comma-separated list.
+func nextToken(list string) (token, rest string) {
+	token, rest, _ = strings.Cut(list, ",")
+	return trimBlanks(token), rest
+}
+
+func hasToken(list, lower string) bool {
+	for list != "" {
+		var token string
+		if token, list = nextToken(list); equalFold(token, lower) {
+			return true
+		}
+	}
+	return false
+}
+
+// stringOf returns p as a string without a copy; p must never change again.
+func stringOf(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
+
+// methods are those that Envoy's parser knows.
+var methods = [...]string{
+	"GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
+	"ACL", "BIND", "CHECKOUT", "COPY", "LINK", "LOCK", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE",
+	"MSEARCH", "NOTIFY", "PROPFIND", "PROPPATCH", "PURGE", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE",
+	"UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
+}
+
+// methodOf returns the method that p spells, "" if there is none.
+func methodOf(p []byte, custom bool) string {
+	for _, m := range &methods {
+		if m == string(p) {
+			return m
+		}
+	}
+	if s := stringOf(p); custom && isToken(s) {
+		return s
+	}
+	return ""
+}
+
+// beginsMethod reports whether a method can begin with p.
+func beginsMethod(p []byte, custom bool) bool {
+	s := stringOf(p)
+	for _, m := range &methods {
+		if strings.HasPrefix(m, s) {
+			return true
+		}
+	}
+	return custom && isToken(s)
+}
+
+func validValueString(s string) bool { return validValue(unsafe.Slice(unsafe.StringData(s), len(s))) }

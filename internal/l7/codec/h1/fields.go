@@ -1,0 +1,262 @@
+package h1
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+)
+
+// framing is what the headers of a message say about its body and connection.
+type framing struct {
+	length   int64 // content-length, -1 if there is none
+	encoding coding
+	hosts    int
+	dropped  int // headers dropped for their underscores
+	persist  persistence
+}
+
+// A coding is what transfer-encoding says.
+type coding uint8
+
+const (
+	noCoding coding = iota
+	chunkedCoding
+	unknownCoding
+)
+
+// A persistence is what connection says.
+type persistence struct{ close, keepAlive, upgrade bool }
+
+// A fieldParser parses header blocks.
+type fieldParser struct {
+	maxFields   int
+	underscores UnderscoreAction
+	request     bool // host becomes :authority
+}
+
+// parse adds the fields in block[at:], which ends with an empty line, to h. It
+// changes the bytes of block; h keeps strings that are cut from it.
+func (p *fieldParser) parse(h *httpmsg.Headers, block []byte, at int, f *framing) *codec.Error {
+	f.length = -1
+	for count := 0; ; count++ {
+		next := at + bytes.IndexByte(block[at:], '\n') + 1
+		line := trimCR(block[at : next-1])
+		if len(line) == 0 {
+			return nil
+		}
+		if count == p.maxFields {
+			return headersTooLarge("http1.too_many_headers")
+		}
+		folded := false
+		if c := block[next]; c == ' ' || c == '\t' {
+			line, next = unfold(block, at, at+len(line), next)
+			folded = true
+		}
+		at = next
+		colon := lowerName(line)
+		if colon == 0 || colon == len(line) || line[colon] != ':' {
+			if colon < len(line) && line[colon] == 0 {
+				return badRequest("http1.invalid_characters", "NUL in a header name")
+			}
+			return codecError("invalid header name")
+		}
+		value := trimValue(line[colon+1:])
+		if !validValue(value) {
+			return badRequest("http1.invalid_characters", "control character in a header value")
+		}
+		if err := p.add(h, stringOf(line[:colon]), stringOf(value), folded, f); err != nil {
+			return err
+		}
+	}
+}
+
+// lowerName turns the name at the start of line to lower case and returns its
+// length.
+func lowerName(line []byte) int {
+	for i, c := range line {
+		l := tokenLower[c]
+		if l == 0 {
+			return i
+		}
+		line[i] = l
+	}
+	return len(line)
+}
+
+func trimValue(v []byte) []byte {
+	for len(v) > 0 && (v[0] == ' ' || v[0] == '\t') {
+		v = v[1:]
+	}
+	for len(v) > 0 && (v[len(v)-1] == ' ' || v[len(v)-1] == '\t') {
+		v = v[:len(v)-1]
+	}
+	return v
+}
+
+// unfold joins the line block[at:end] with the lines from next on that continue
+// it, by deleting the line ends, as Envoy does.
+func unfold(block []byte, at, end, next int) (line []byte, after int) {
+	for block[next] == ' ' || block[next] == '\t' {
+		lineEnd := next + bytes.IndexByte(block[next:], '\n')
+		end += copy(block[end:], trimCR(block[next:lineEnd]))
+		next = lineEnd + 1
+	}
+	return block[at:end], next
+}
+
+func (p *fieldParser) add(h *httpmsg.Headers, name, value string, folded bool, f *framing) *codec.Error {
+	if p.underscores != AllowUnderscores && strings.IndexByte(name, '_') >= 0 {
+		f.dropped++
+		if p.underscores == RejectUnderscores {
+			return badRequest("http1.unexpected_underscore", "underscore in a header name")
+		}
+		return nil
+	}
+	id := httpmsg.Lookup(name)
+	switch id {
+	case httpmsg.Unknown:
+		h.Add(name, value)
+		return nil
+	case httpmsg.ContentLength:
+		if f.length >= 0 {
+			return codecError("several content-length headers")
+		}
+		if f.length = parseLength(value); f.length < 0 || folded {
+			return codecError("invalid content-length")
+		}
+	case httpmsg.TransferEncoding:
+		if folded {
+			return codecError("folded transfer-encoding")
+		}
+		if f.encoding == noCoding && equalFold(value, "chunked") {
+			f.encoding = chunkedCoding
+		} else {
+			f.encoding = unknownCoding
+		}
+	case httpmsg.Host:
+		if p.request {
+			if f.hosts++; f.hosts > 1 || folded {
+				return badRequest("http.invalid_authority", "several host headers")
+			}
+			h.Set(httpmsg.Authority, value)
+			return nil
+		}
+	case httpmsg.Connection:
+		f.persist.add(value)
+	case httpmsg.ProxyConnection:
+		f.persist.close = f.persist.close || hasToken(value, "close")
+	}
+	h.AddID(id, value)
+	return nil
+}
+
+func (p *persistence) add(value string) {
+	for value != "" {
+		var token string
+		token, value = nextToken(value)
+		switch {
+		case equalFold(token, "close"):
+			p.close = true
+		case equalFold(token, "keep-alive"):
+			p.keepAlive = true
+		case equalFold(token, "upgrade"):
+			p.upgrade = true
+		}
+	}
+}
+
+// parseLength returns the value of a content-length, -1 if it is none.
+func parseLength(s string) int64 {
+	if s == "" {
+		return -1
+	}
+	n := int64(0)
+	for i := range len(s) {
+		d := int64(s[i]) - '0'
+		if d < 0 || d > 9 || n > (1<<63-1-d)/10 {
+			return -1
+		}
+		n = n*10 + d
+	}
+	return n
+}
+
+// checkFraming refuses what would frame a body in two ways. A content-length that
+// loses against chunked is removed.
+func checkFraming(h *httpmsg.Headers, f *framing, allowChunkedLength bool) *codec.Error {
+	if f.encoding == noCoding {
+		return nil
+	}
+	if f.length >= 0 {
+		if f.encoding != chunkedCoding || !allowChunkedLength {
+			return badRequest("http1.content_length_and_chunked_not_allowed", "")
+		}
+		h.Remove(httpmsg.ContentLength)
+		f.length = -1
+	}
+	if f.encoding == unknownCoding {
+		return invalidTransferEncoding()
+	}
+	return nil
+}
+
+// maxNominated is one more than the tokens that a connection header may have, and
+// maxTE bounds a te header that it names; both are Envoy's.
+const (
+	maxNominated = 10
+	maxTE        = 256
+)
+
+// removeNominated removes the headers that connection names (RFC 9110, 7.6.1).
+// It returns false if the request has to be refused. Connection itself stays.
+func removeNominated(h *httpmsg.Headers) bool {
+	list, _ := h.Joined("connection")
+	if strings.Count(list, ",") >= maxNominated-1 {
+		return false
+	}
+	for list != "" {
+		var token string
+		if token, list = nextToken(list); token == "" {
+			continue
+		}
+		if isConnectionOption(token) {
+			continue
+		}
+		switch name := strings.ToLower(token); name {
+		case "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto":
+			// A client could hide where a request comes from.
+			return false
+		case "host":
+			h.Remove(httpmsg.Authority)
+		case "te":
+			te := h.Get(httpmsg.TE)
+			if len(te) >= maxTE {
+				return false
+			}
+			if hasToken(te, "trailers") {
+				h.Set(httpmsg.TE, "trailers")
+			} else {
+				h.Remove(httpmsg.TE)
+			}
+		default:
+			if name[0] == ':' {
+				return false
+			}
+			h.RemoveName(name)
+		}
+	}
+	return true
+}
+
+// isConnectionOption tells the tokens that are no nominations: the connection
+// manager removes these headers.
+func isConnectionOption(token string) bool {
+	for _, option := range [...]string{"keep-alive", "close", "upgrade", "http2-settings", "connection"} {
+		if equalFold(token, option) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,174 @@
+package h1
+
+import (
+	"strconv"
+
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+)
+
+// A bodyMode says how a body is written.
+type bodyMode uint8
+
+const (
+	noBody    bodyMode = iota // bytes of a body are dropped
+	sized                     // as content-length says
+	chunked                   // in chunks
+	unchunked                 // as it comes: until the connection closes, or a tunnel
+)
+
+// A writer appends one message at a time to the output.
+type writer struct {
+	out      *buffer.Buffer
+	settings *Settings
+	mode     bodyMode
+	left     uint64 // bytes that content-length still promises
+	// misframed: the body was not as long as content-length promised.
+	misframed bool
+	rooms     [1][]byte
+}
+
+// headOverhead is the most that a head has besides its fields: a status line or
+// the blanks of a request line, and the headers that the codec adds.
+const headOverhead = 160
+
+// begin returns an empty slice with room for n bytes, at the end of the output if
+// it has the room. Only commit may follow.
+func (w *writer) begin(n int) []byte {
+	room := w.out.Reserve(w.rooms[:0], 1)[0]
+	if len(room) >= n {
+		return room[:0]
+	}
+	w.out.Commit(w.rooms[:], 0)
+	w.rooms[0] = nil
+	return make([]byte, 0, n)
+}
+
+// commit adds p, which begin returned, to the output.
+func (w *writer) commit(p []byte) {
+	if w.rooms[0] == nil {
+		w.out.Append(p)
+		return
+	}
+	w.out.Commit(w.rooms[:], len(p))
+	w.rooms[0] = nil
+}
+
+// headSize is the room that the head with these fields needs.
+func headSize(h *httpmsg.Headers) int { return h.ByteSize() + 4*h.Len() + headOverhead }
+
+// A fieldFilter says which headers a head keeps. Transfer-encoding is always the
+// codec's.
+type fieldFilter struct{ connection, contentLength bool }
+
+// fields appends the header lines of h. Pseudo-headers are skipped, and fields
+// that would break the line: nothing that a filter sets may add a second one.
+func (w *writer) fields(p []byte, h *httpmsg.Headers, keep fieldFilter) []byte {
+	list := h.Fields()
+	for i := range list {
+		f := &list[i]
+		switch f.ID() {
+		case httpmsg.Unknown:
+			if !isToken(f.Name) {
+				continue
+			}
+		case httpmsg.Method, httpmsg.Path, httpmsg.Authority, httpmsg.Scheme, httpmsg.Status, httpmsg.Protocol,
+			httpmsg.TransferEncoding:
+			continue
+		case httpmsg.Connection:
+			if !keep.connection {
+				continue
+			}
+		case httpmsg.ContentLength:
+			if !keep.contentLength {
+				continue
+			}
+		}
+		if validValueString(f.Value) {
+			p = w.field(p, f.Name, f.Value)
+		}
+	}
+	return p
+}
+
+func (w *writer) field(p []byte, name, value string) []byte {
+	at := len(p)
+	p = append(p, name...)
+	if w.settings.ProperCaseWords {
+		properCase(p[at:])
+	}
+	p = append(p, ": "...)
+	p = append(p, value...)
+	return append(p, "\r\n"...)
+}
+
+// properCase turns a letter at the start, or behind anything but letters and
+// digits, to upper case.
+func properCase(name []byte) {
+	word := false
+	for i, c := range name {
+		letter := 'a' <= c && c <= 'z'
+		if letter && !word {
+			name[i] = c &^ 0x20
+		}
+		word = letter || '0' <= c && c <= '9'
+	}
+}
+
+// setLength makes the body as long as content-length says.
+func (w *writer) setLength(contentLength string) {
+	w.mode, w.left = sized, uint64(max(parseLength(contentLength), 0))
+}
+
+// data appends a piece of the body and empties data.
+func (w *writer) data(data *buffer.Buffer, last bool) {
+	n := data.Len()
+	switch w.mode {
+	case chunked:
+		if n > 0 {
+			w.chunk(data)
+		}
+		if last {
+			w.out.AppendString("0\r\n\r\n")
+		}
+	case sized:
+		take := min(uint64(n), w.left)
+		w.out.MoveN(data, int(take))
+		w.left -= take
+		w.misframed = w.misframed || data.Len() > 0
+		data.Drain(data.Len())
+	case unchunked:
+		w.out.Move(data)
+	default:
+		data.Drain(n)
+	}
+	if last {
+		w.end()
+	}
+}
+
+func (w *writer) chunk(data *buffer.Buffer) {
+	var room [18]byte
+	p := strconv.AppendUint(room[:0], uint64(data.Len()), 16)
+	w.out.Append(append(p, "\r\n"...))
+	w.out.Move(data)
+	w.out.AppendString("\r\n")
+}
+
+// trailers ends the message.
+func (w *writer) trailers(h *httpmsg.Headers) {
+	if w.mode == chunked {
+		p := append(w.begin(headSize(h)), "0\r\n"...)
+		if w.settings.EnableTrailers {
+			p = w.fields(p, h, fieldFilter{})
+		}
+		w.commit(append(p, "\r\n"...))
+	}
+	w.end()
+}
+
+// end closes the message's account.
+func (w *writer) end() {
+	w.misframed = w.misframed || w.mode == sized && w.left > 0
+	w.mode = noBody
+}
