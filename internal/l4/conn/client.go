@@ -1,0 +1,99 @@
+package conn
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/internal/event"
+	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
+)
+
+// Dial returns a connection to remote that is being made. The caller adds its
+// callbacks at once: the result is an event of this turn's end or later, Connected
+// or RemoteClose (see TransportFailure); LocalClose (see TimedOut) if timeout, when
+// it is not 0, passes before.
+func Dial(l *event.Loop, remote address.Address, o *sock.ConnectOptions, timeout time.Duration, cfg Config) *Conn {
+	s, err := sock.Connect(remote, o)
+	s.Remote = remote
+	return newClient(l, s, err, timeout, cfg)
+}
+
+func newClient(l *event.Loop, s sock.Socket, err error, timeout time.Duration, cfg Config) *Conn {
+	c := newConn(l, cfg)
+	c.client = true
+	c.state = network.Connecting
+	c.info.Accepted = l.Now()
+	c.info.Remote, c.info.DirectRemote = s.Remote, s.Remote
+	if err == nil {
+		c.socket.Open(s.FD, s.Conn, s.Dial)
+		err = c.socket.Attach(l, c, event.Readable|event.Writable)
+	}
+	if err != nil {
+		before := l.SetOwner(c)
+		defer l.SetOwner(before)
+		l.Defer(func() { c.connectFailed("immediate connect error: ", err) })
+		return c
+	}
+	if timeout > 0 {
+		c.connectTimer = c.newTimer(c.connectTimeout)
+		c.connectTimer.Enable(timeout)
+	}
+	return c
+}
+
+// connected looks at the result of the connect, and reports whether the connection
+// is up.
+func (c *Conn) connected() bool {
+	if err := c.socket.Connected(); err != nil {
+		if err != event.ErrAgain {
+			c.connectFailed("delayed connect error: ", err)
+		}
+		return false
+	}
+	if c.connectTimer != nil {
+		c.connectTimer.Disable()
+		c.connectTimer = nil
+	}
+	c.state = network.Open
+	c.info.Local = c.socket.LocalAddress()
+	c.info.DirectLocal = c.info.Local
+	for i := 0; i < len(c.callbacks) && c.state == network.Open; i++ {
+		c.callbacks[i].OnEvent(network.Connected)
+	}
+	c.runRead(c.firstFilter(), &c.in, false)
+	if c.out.Len() > 0 || c.writeEnded {
+		c.scheduleFlush()
+	}
+	return c.state != network.Closed
+}
+
+func (c *Conn) connectFailed(what string, err error) {
+	if c.state != network.Connecting {
+		return
+	}
+	c.info.TransportFailure = what + describe(err)
+	c.close(network.RemoteClose, false, "")
+}
+
+// describe gives a system error the form that C libraries have for it: with a
+// capital letter.
+func describe(err error) string {
+	var errno syscall.Errno
+	text := err.Error()
+	if errors.As(err, &errno) {
+		text = errno.Error()
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+func (c *Conn) connectTimeout() {
+	c.timedOut = true
+	c.close(network.LocalClose, false, "")
+}
+
+// TimedOut reports whether connecting took too long.
+func (c *Conn) TimedOut() bool { return c.timedOut }

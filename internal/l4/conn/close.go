@@ -1,0 +1,140 @@
+package conn
+
+import (
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/internal/event"
+)
+
+// closing says what a connection in the state Closing waits for.
+type closing uint8
+
+const (
+	notClosing closing = iota
+	// afterFlush: for the output to leave.
+	afterFlush
+	// afterDelay: also for the peer to close, or the delay to pass.
+	afterDelay
+)
+
+// delayedCloseDetails is the close reason when the delay has passed.
+const delayedCloseDetails = "triggered_delayed_close_timeout"
+
+// Close closes the connection; see network.CloseType.
+func (c *Conn) Close(t network.CloseType, details string) {
+	if c.state == network.Closed {
+		return
+	}
+	flushable := c.out.Len() > 0 && c.state != network.Connecting
+	switch {
+	case t == network.AbortReset:
+		c.close(network.LocalClose, true, details)
+	case t == network.FlushWriteAndDelay && c.delay > 0 && !c.readEnded && c.state != network.Connecting:
+		c.beginClosing(afterDelay, details)
+	case flushable && (t == network.FlushWrite || t == network.FlushWriteAndDelay):
+		c.beginClosing(afterFlush, details)
+	default:
+		c.close(network.LocalClose, false, details)
+	}
+}
+
+// beginClosing waits with the close. It may be called again for the other reason.
+func (c *Conn) beginClosing(why closing, details string) {
+	c.closing = max(c.closing, why)
+	if c.state == network.Closing {
+		return
+	}
+	c.state = network.Closing
+	c.info.LocalCloseReason = details
+	c.startDelay()
+	if c.out.Len() == 0 {
+		c.outputLeft()
+	}
+}
+
+// startDelay begins the delayed-close timeout anew.
+func (c *Conn) startDelay() {
+	if c.delay <= 0 {
+		return
+	}
+	if c.delayTimer == nil {
+		c.delayTimer = c.newTimer(c.delayPassed)
+	}
+	c.delayTimer.Enable(c.delay)
+}
+
+func (c *Conn) delayPassed() {
+	if c.stats != nil && c.stats.DelayedCloseTimeouts != nil {
+		c.stats.DelayedCloseTimeouts.Inc(c.loop.Shard())
+	}
+	c.close(network.LocalClose, false, delayedCloseDetails)
+}
+
+// outputLeft goes on with a close when the write buffer is empty.
+func (c *Conn) outputLeft() {
+	if c.closing == afterFlush || c.peerClosed {
+		c.close(network.LocalClose, false, c.info.LocalCloseReason)
+		return
+	}
+	c.startDelay()
+}
+
+// failed ends the connection after Read or Write returned err.
+func (c *Conn) failed(err error) {
+	if event.IsReset(err) && c.state != network.Closed {
+		c.info.CloseType = streaminfo.CloseRemoteReset
+	}
+	c.close(network.RemoteClose, false, "")
+}
+
+// close ends the connection and tells its callbacks.
+func (c *Conn) close(e network.Event, reset bool, details string) {
+	if c.state == network.Closed {
+		return
+	}
+	c.state = network.Closed
+	if e == network.LocalClose {
+		c.info.LocalCloseReason = details
+	}
+	if reset {
+		c.info.CloseType = streaminfo.CloseLocalReset
+	}
+	if c.delayTimer != nil {
+		c.delayTimer.Disable()
+	}
+	if c.connectTimer != nil {
+		c.connectTimer.Disable()
+	}
+	c.socket.Close(reset)
+	c.out.Reset()
+	c.gaugeWrite()
+	if c.in.Len() > 0 {
+		// A filter further up the stack may look at the blocks until it returns.
+		c.loop.Defer(c.dropInput)
+	}
+	c.raising = e
+	c.raise()
+}
+
+func (c *Conn) dropInput() {
+	c.in.Reset()
+	c.gaugeRead()
+}
+
+// raise tells the callbacks of the end. Each is forgotten before it is called, so
+// that a panic of one does not keep the others from being told by Kill.
+func (c *Conn) raise() {
+	for len(c.callbacks) > 0 {
+		cb := c.callbacks[0]
+		c.callbacks = c.callbacks[1:]
+		cb.OnEvent(c.raising)
+	}
+}
+
+// Kill ends the connection at once. It is for the loop's OnPanic, to be called in
+// loop.Defer, when a callback of the connection panicked; callbacks that were not
+// told of the end yet are told. It may be called again when that panics too.
+func (c *Conn) Kill() {
+	c.close(network.LocalClose, false, "panic")
+	c.raise()
+}
