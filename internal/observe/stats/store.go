@@ -24,6 +24,8 @@ type Config struct {
 	// Buckets are the upper bounds of histogram buckets by name: the first rule that
 	// matches counts, DefaultBuckets if none does.
 	Buckets []BucketRule
+	// FlushOnAdmin (stats_flush_on_admin) flushes before admin shows anything.
+	FlushOnAdmin bool
 }
 
 // A BucketRule gives the histograms whose names match their bucket bounds.
@@ -37,9 +39,10 @@ type BucketRule struct {
 // A Store holds all metrics of one server.
 type Store struct {
 	// Set in NewStore, read-only after.
-	config Config
-	tags   *Tags
-	root   *scope
+	config         Config
+	tags           *Tags
+	defaultBuckets []float64
+	root           *scope
 
 	// Has a lock of its own, which may be taken under mu.
 	pages pages
@@ -56,9 +59,9 @@ type Store struct {
 type kind uint8
 
 const (
-	textReadouts kind = iota
-	counters
+	counters kind = iota // in the order of Prometheus' output
 	gauges
+	textReadouts
 	histograms
 )
 
@@ -96,13 +99,16 @@ func (m *metric) used() bool {
 // inventory lists the metrics of a store. It is immutable.
 type inventory struct {
 	generation uint64
-	metrics    []*metric // by kind and name
+	metrics    []*metric // text readouts; counters and gauges; histograms: each by name
 	families   []*metric // by kind, tag-extracted name and name; nil until wanted
 }
 
 // NewStore returns an empty store for workers with the shards 0 to shards-1.
 func NewStore(shards int, config Config) *Store {
-	s := &Store{config: config, tags: config.Tags, metrics: map[key]*metric{}, pages: pages{shards: shards + 1}}
+	s := &Store{
+		config: config, tags: config.Tags, defaultBuckets: DefaultBuckets(),
+		metrics: map[key]*metric{}, pages: pages{shards: shards + 1},
+	}
 	if s.tags == nil {
 		s.tags = defaultTags()
 	}
@@ -169,7 +175,19 @@ func (s *Store) reclaim(m *metric) {
 	}
 }
 
-// inventory returns the metrics by kind and name.
+// group returns where a kind stands in lists.
+func (k kind) group() int {
+	switch k {
+	case textReadouts:
+		return 0
+	case histograms:
+		return 2
+	default:
+		return 1
+	}
+}
+
+// inventory returns the metrics in the order of lists.
 func (s *Store) inventory() *inventory {
 	s.mu.Lock()
 	if s.sorted != nil && s.sorted.generation == s.generation {
@@ -183,7 +201,7 @@ func (s *Store) inventory() *inventory {
 	s.mu.Unlock()
 
 	slices.SortFunc(inv.metrics, func(a, b *metric) int {
-		return cmp.Or(cmp.Compare(a.kind, b.kind), strings.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.kind.group(), b.kind.group()), strings.Compare(a.name, b.name), cmp.Compare(a.kind, b.kind))
 	})
 	s.keep(inv)
 	return inv

@@ -112,10 +112,11 @@ func (e *extractor) firstToken() string {
 	return ""
 }
 
-// Extract returns name without its tags, and the tags: the fixed ones, then those
-// found, each at most once.
+// Extract returns name without its tags, and the tags, each at most once: those of
+// the extractors for any name, the fixed ones, and those of the extractors for names
+// that start like this one.
 func (t *Tags) Extract(name string) (string, []Tag) {
-	tags := slices.Clone(t.fixed)
+	var tags []Tag
 	var cuts []span
 	try := func(extractors []extractor) {
 		for i := range extractors {
@@ -129,6 +130,7 @@ func (t *Tags) Extract(name string) (string, []Tag) {
 		}
 	}
 	try(t.anywhere)
+	tags = append(tags, t.fixed...)
 	first, _, _ := strings.Cut(name, ".")
 	try(t.byFirst[first])
 	return without(name, cuts), tags
@@ -185,30 +187,23 @@ func (e *extractor) find(name string) (cut span, value string, ok bool) {
 }
 
 // findToken matches the tokens of name from at on against a pattern, in which "*"
-// stands for one token, "$" for the one looked for, and "**" for one or more. It
-// returns where the one looked for lies, or -1 if it is not in this pattern.
+// stands for one token, "$" for the one looked for, and "**" for any number, but at
+// the end for at least one. It returns where the one looked for lies, or -1 if it is
+// not in this pattern.
 func findToken(name string, at int, pattern []string) (start, end int, ok bool) {
 	start = -1
 	for i, want := range pattern {
 		if at > len(name) {
 			return 0, 0, false
 		}
+		if want == "**" {
+			return start, end, findLater(name, at, pattern[i+1:])
+		}
 		stop := tokenEnd(name, at)
 		switch want {
 		case "*":
 		case "$":
 			start, end = at, stop
-		case "**":
-			rest := pattern[i+1:]
-			if len(rest) == 0 {
-				return start, end, true
-			}
-			for next := stop + 1; next <= len(name); next = tokenEnd(name, next) + 1 {
-				if _, _, ok := findToken(name, next, rest); ok {
-					return start, end, true
-				}
-			}
-			return 0, 0, false
 		default:
 			if name[at:stop] != want {
 				return 0, 0, false
@@ -217,6 +212,19 @@ func findToken(name string, at int, pattern []string) (start, end int, ok bool) 
 		at = stop + 1
 	}
 	return start, end, at > len(name)
+}
+
+// findLater reports whether rest matches from at, or from a later token, on.
+func findLater(name string, at int, rest []string) bool {
+	for ; at <= len(name); at = tokenEnd(name, at) + 1 {
+		if len(rest) == 0 {
+			return true
+		}
+		if _, _, ok := findToken(name, at, rest); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // tokenEnd returns where the token that starts at at ends.
