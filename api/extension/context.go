@@ -1,7 +1,7 @@
 package extension
 
 import (
-	"google.golang.org/protobuf/types/known/anypb"
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
@@ -47,7 +47,7 @@ type Server interface {
 // AccessLogs makes loggers from a configuration: those whose filter lets an entry
 // pass log it. Main goroutine.
 type AccessLogs interface {
-	Build(config []*anypb.Any, path conf.Path, errs *conf.Errors) []accesslog.Logger
+	Build(config []*accesslogv3.AccessLog, path conf.Path, errs *conf.Errors) []accesslog.Logger
 }
 
 // A Logger writes to the operational log. Any goroutine.
