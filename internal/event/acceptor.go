@@ -69,7 +69,7 @@ func (a *Acceptor[T]) goAccept() {
 }
 
 func (a *Acceptor[T]) tell() {
-	if a.paused || a.closed {
+	if a.paused || a.closed || len(a.accepted) == 0 {
 		return
 	}
 	a.onReady()

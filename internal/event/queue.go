@@ -74,7 +74,7 @@ func (b *inbox) put(c call, p poller) bool {
 // take moves all calls into q, which is empty.
 func (b *inbox) take(q *queue[call]) {
 	b.mu.Lock()
-	b.calls, q.items = q.items[:0], b.calls
+	b.calls, q.items, q.head = q.items[:0], b.calls, 0
 	b.filled.Store(false)
 	b.mu.Unlock()
 }

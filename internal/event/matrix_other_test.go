@@ -1,0 +1,5 @@
+//go:build !linux
+
+package event
+
+func systemKinds() []kind { return nil }
