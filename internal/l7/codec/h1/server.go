@@ -71,8 +71,10 @@ func (c *ServerConnection) Init(callbacks codec.ServerCallbacks, flow Flow, sett
 	c.version = http11
 }
 
-// Dispatch implements codec.Connection. It returns after one request at the
-// latest: the owner calls it again while bytes are left and WantsRead is true.
+// Dispatch implements codec.Connection. The owner calls it whenever bytes come,
+// also when WantsRead is false, so that the codec can stop the reading. It returns
+// after one request at the latest: the owner calls it again while bytes are left
+// and WantsRead is true.
 func (c *ServerConnection) Dispatch(data *buffer.Buffer) error {
 	err := c.dispatch(data)
 	if err != nil {
