@@ -2,10 +2,14 @@ package event
 
 import (
 	"fmt"
+	"net"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
 )
 
 // ready makes n sockets on l that all have a byte to read, and their peers.
@@ -182,5 +186,33 @@ func TestAttachFails(t *testing.T) {
 		}
 		s.Detach() // of a socket that is not attached: nothing
 		s.fd = int32(fds[0])
+	}
+}
+
+func TestAddressesOfUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var s Socket
+	s.Open(descriptor(t, c.(*net.UnixConn)), nil, nil)
+	if s.LocalAddress() != address.Unix(path) || s.RemoteAddress() != address.Unix(path) {
+		t.Errorf("local %v, remote %v", s.LocalAddress(), s.RemoteAddress())
+	}
+	s.Close(false)
+	if s.LocalAddress().IsValid() {
+		t.Error("a closed socket has an address")
 	}
 }

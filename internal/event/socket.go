@@ -282,7 +282,8 @@ func (s *Socket) LocalAddress() address.Address {
 }
 
 // RemoteAddress returns the peer's address, as the system knows it; the zero
-// Address if it has none (yet).
+// Address if it has none (yet). For a Unix socket without a name it is, as in
+// Envoy, the path of our own end.
 func (s *Socket) RemoteAddress() address.Address {
 	if s.stream != nil {
 		return s.stream.address(net.Conn.RemoteAddr)

@@ -195,6 +195,9 @@ func (s *Socket) addressFD(remote bool) address.Address {
 		}
 		return address.FromAddrPort(netip.AddrPortFrom(ip, uint16(sa.Port)))
 	case *syscall.SockaddrUnix:
+		if sa.Name == "@" && remote { // has no name
+			return s.addressFD(false)
+		}
 		return address.Unix(sa.Name)
 	}
 	return address.Address{}

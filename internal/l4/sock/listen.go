@@ -149,3 +149,12 @@ func fromSockaddr(sa unix.Sockaddr) address.Address {
 	}
 	return address.Address{}
 }
+
+// named returns the address of a peer; that of a Unix socket without a name is, as
+// in Envoy, our own end's.
+func named(remote, local address.Address) address.Address {
+	if name := remote.String(); name == "" || name == "@" {
+		return local
+	}
+	return remote
+}

@@ -45,7 +45,8 @@ func (l *Listener) Accept() (Socket, error) {
 		fd, sa, err := unix.Accept4(l.fd, newFlags)
 		switch err {
 		case nil:
-			return Socket{FD: fd, Local: l.localOf(fd), Remote: fromSockaddr(sa)}, nil
+			local := l.localOf(fd)
+			return Socket{FD: fd, Local: local, Remote: named(fromSockaddr(sa), local)}, nil
 		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP,
 			unix.ENETDOWN, unix.ENETUNREACH, unix.ENONET, unix.EHOSTDOWN, unix.EHOSTUNREACH:
 			continue // errors of the connection, see accept(2)

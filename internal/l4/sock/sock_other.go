@@ -46,7 +46,8 @@ func (l *Listener) Accept() (Socket, error) {
 	if err != nil {
 		return Socket{}, err
 	}
-	return Socket{FD: -1, Conn: c, Local: address.FromNetAddr(c.LocalAddr()), Remote: address.FromNetAddr(c.RemoteAddr())}, nil
+	local := address.FromNetAddr(c.LocalAddr())
+	return Socket{FD: -1, Conn: c, Local: local, Remote: named(address.FromNetAddr(c.RemoteAddr()), local)}, nil
 }
 
 // Close closes the socket. Acceptors on it are closed before.
