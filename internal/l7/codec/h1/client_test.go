@@ -398,3 +398,23 @@ func TestBytesWithoutRequest(t *testing.T) {
 	}
 	f.want(t)
 }
+
+func TestLenientVersion(t *testing.T) {
+	s := ClientDefaults()
+	s.Lenient = true
+	f := newClient(s)
+	f.request(t, "GET", true)
+	f.receive("HTTP/3.7 200 OK\r\ncontent-length: 2\r\n\r\nok")
+	f.want(t, strings.Split(okHead+"to be closed", "\n")...)
+}
+
+func TestResponseTrailers(t *testing.T) {
+	s := ClientDefaults()
+	s.EnableTrailers = true
+	f := newClient(s)
+	f.request(t, "POST", false)
+	f.enc.EncodeTrailers(response(200, "x-r", "1"))
+	wantSent(t, f.sent(), "0\r\nx-r: 1\r\n\r\n")
+	f.receive("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n")
+	f.want(t, `head :status="200" transfer-encoding="chunked"`, "data ok", `trailers x-t="1"`, "end", "reusable")
+}

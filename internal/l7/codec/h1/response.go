@@ -223,4 +223,5 @@ var reasons = [...]string{
 	508: "Loop Detected",
 	510: "Not Extended",
 	511: "Network Authentication Required",
+	599: "Last Unassigned Server Error Code",
 }
