@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -42,7 +43,6 @@ type Route struct {
 // A VirtualHost is the group of domains that a route belongs to.
 type VirtualHost struct {
 	Name string
-	CORS any
 	// IncludeAttemptCount and IncludeAttemptCountInResponse ask for
 	// x-envoy-attempt-count upstream and downstream.
 	IncludeAttemptCount, IncludeAttemptCountInResponse bool
@@ -70,7 +70,9 @@ func (r *Route) FilterConfig(filter string) any {
 
 // A HeaderMutation changes headers by configured rules. Any worker.
 type HeaderMutation interface {
-	MutateHeaders(h *httpmsg.Headers, info *streaminfo.Stream)
+	// MutateHeaders changes h, which may be the Request or Response of e; formatted
+	// values come from e.
+	MutateHeaders(h *httpmsg.Headers, e *format.Entry)
 }
 
 // Direct answers without an upstream: a direct response or a redirect.
@@ -85,8 +87,9 @@ type Direct struct {
 
 // Forward sends the request to a cluster.
 type Forward struct {
-	// Cluster is the name of the cluster. If it is "", the request header
-	// ClusterHeader names it.
+	// Cluster is the name of the cluster. If it is "", the first value of the request
+	// header ClusterHeader names it. Without either there is no cluster: the route is
+	// not for forwarding.
 	Cluster       string
 	ClusterHeader string
 	// ClusterNotFoundStatus is the answer when there is no such cluster.
@@ -105,7 +108,7 @@ type Forward struct {
 	Priority upstream.Priority
 	Retry    *RetryPolicy // nil for none
 	// Request rewrites path and host and changes the request headers, before the
-	// request goes upstream. keepOriginal asks for x-envoy-original-path and -host.
+	// request goes upstream. It is not nil.
 	Request RequestRewrite
 	// Upgrades overrides the connection manager's list of allowed upgrades.
 	Upgrades []Upgrade
@@ -120,7 +123,9 @@ type Forward struct {
 
 // A RequestRewrite changes a request for its upstream. Any worker.
 type RequestRewrite interface {
-	RewriteRequest(h *httpmsg.Headers, info *streaminfo.Stream, keepOriginal bool)
+	// RewriteRequest changes h, which is the Request of e. keepOriginal asks for
+	// x-envoy-original-path and x-envoy-original-host.
+	RewriteRequest(h *httpmsg.Headers, e *format.Entry, keepOriginal bool)
 }
 
 // An Upgrade allows or forbids a protocol upgrade, by lower-case name.
@@ -133,47 +138,6 @@ type Upgrade struct {
 
 // Connect is how a CONNECT request is terminated.
 type Connect struct{ AllowPost bool }
-
-// A RetryOn is a set of retry conditions.
-type RetryOn uint32
-
-// The conditions.
-const (
-	Retry5xx RetryOn = 1 << iota
-	RetryGatewayError
-	RetryReset
-	RetryResetBeforeRequest
-	RetryConnectFailure
-	RetryRetriable4xx
-	RetryRefusedStream
-	RetryRetriableStatusCodes
-	RetryRetriableHeaders
-	RetryEnvoyRateLimited
-	RetryGRPCCancelled
-	RetryGRPCDeadlineExceeded
-	RetryGRPCResourceExhausted
-	RetryGRPCUnavailable
-	RetryGRPCInternal
-)
-
-// A RetryPolicy says when and how a request is sent again.
-type RetryPolicy struct {
-	On                   RetryOn
-	NumRetries           int
-	PerTryTimeout        time.Duration // 0 for none
-	PerTryIdleTimeout    time.Duration // 0 for none
-	BaseInterval         time.Duration
-	MaxInterval          time.Duration
-	RetriableStatusCodes []int
-	// RetriableHeaders matches responses, RequestHeaders restricts the requests that
-	// are retried at all (empty: all).
-	RetriableHeaders, RequestHeaders []HeaderMatcher
-	// RejectPreviousHosts asks for another host than those tried before, and gives up
-	// after HostAttempts picks.
-	RejectPreviousHosts bool
-	RejectCanaryHosts   bool
-	HostAttempts        int
-}
 
 // A HeaderMatcher tests headers. Any worker.
 type HeaderMatcher interface {
