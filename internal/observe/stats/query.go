@@ -37,7 +37,7 @@ type query struct {
 	mode     bucketMode // "" if none was asked for
 	kinds    [4]bool    // which kinds to show
 	usedOnly bool
-	filter   *regexp.Regexp
+	filter   func(name string) bool // nil for no filter
 	invert   bool
 }
 
@@ -77,8 +77,8 @@ func parseQuery(params url.Values) (query, error) {
 	}
 	if pattern := params.Get("filter"); pattern != "" {
 		var err error
-		if q.filter, err = regexp.Compile(pattern); err != nil {
-			return q, fmt.Errorf("Invalid re2 regex: %s", regexProblem(err))
+		if q.filter, err = Filter(pattern); err != nil {
+			return q, fmt.Errorf("Invalid re2 regex: %w", err)
 		}
 	}
 	if q.format == prometheusFormat {
@@ -121,5 +121,15 @@ func regexProblem(err error) string {
 // shows reports whether m is asked for.
 func (q *query) shows(m *metric) bool {
 	return q.kinds[m.kind] && (!q.usedOnly || m.used()) &&
-		(q.filter == nil || q.filter.MatchString(m.name) != q.invert)
+		(q.filter == nil || q.filter(m.name) != q.invert)
+}
+
+// Filter compiles a regular expression (RE2) to a search in names. Its error is for
+// clients of admin, in RE2's words.
+func Filter(pattern string) (match func(name string) bool, err error) {
+	r, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, errors.New(regexProblem(err))
+	}
+	return r.MatchString, nil
 }
