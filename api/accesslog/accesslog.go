@@ -1,11 +1,7 @@
 // Package accesslog is the contract of access loggers.
 package accesslog
 
-import (
-	"time"
-
-	"github.com/nuncio-proxy/nuncio/api/format"
-)
+import "github.com/nuncio-proxy/nuncio/api/format"
 
 // A Logger writes one line, or what stands for it, per event. Log is called on the
 // worker of the stream; it must not block and keeps nothing of the entry.
@@ -23,7 +19,9 @@ type Files interface {
 
 // A File collects writes and hands them to the system in the background.
 type File interface {
-	// Write queues a copy of p. It is called on any worker with that worker's shard,
-	// and never blocks: when the disk is too slow the line is dropped and counted.
-	Write(shard int, now time.Time, p []byte)
+	// Write queues a copy of p, which is written in one piece, behind what the same
+	// shard wrote before. It is called on any worker with that worker's shard, or with
+	// stats.Any elsewhere. It never blocks: when the disk is too slow, p is dropped and
+	// counted.
+	Write(shard int, p []byte)
 }

@@ -44,8 +44,9 @@ type Server interface {
 	Shards() int
 }
 
-// AccessLogs makes loggers from a configuration: those whose filter lets an entry
-// pass log it. Main goroutine.
+// AccessLogs makes loggers from an access_log field, one for each message: it logs
+// the entries that its filter lets pass. Errors go to errs; a message with errors has
+// no logger in the result. Main goroutine.
 type AccessLogs interface {
 	Build(config []*accesslogv3.AccessLog, path conf.Path, errs *conf.Errors) []accesslog.Logger
 }

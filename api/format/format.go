@@ -5,16 +5,21 @@ package format
 import (
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
 // An Entry is what a format or an access logger looks at. It is valid for one call.
-// The maps may be nil.
 type Entry struct {
+	// Request, Response and Trailers (of the response) are nil when there are none.
 	Request, Response, Trailers *httpmsg.Headers
-	Stream                      *streaminfo.Stream
-	// LocalReplyBody is the body of a response that the proxy made.
+	// Stream is never nil.
+	Stream *streaminfo.Stream
+	// LocalReplyBody is the body of a response that the proxy made, while that response
+	// is being formatted. It is "" in access logs.
 	LocalReplyBody string
 	Type           EntryType
 	// Now is the worker's time, Shard its index, Random a value of the stream.
@@ -60,5 +65,10 @@ type Format interface {
 
 // A Compiler compiles format strings. Main goroutine.
 type Compiler interface {
+	// Compile compiles a text. The error names the operator and what is wrong with it.
 	Compile(text string) (Format, error)
+	// FromProto compiles the message at path: text, or JSON, which ends in a newline.
+	// Without a message it returns the default line of access logs. Errors go to errs;
+	// the result is nil then. The content type is the caller's business.
+	FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) Format
 }

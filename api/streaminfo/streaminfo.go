@@ -54,6 +54,9 @@ type Stream struct {
 
 	// Metadata is dynamic metadata by name space, nil until SetMetadata.
 	Metadata map[string]*structpb.Struct
+	// RouteMetadata and VirtualHostMetadata are those of the configuration of the route
+	// that was taken. They are shared: nobody writes to them.
+	RouteMetadata, VirtualHostMetadata map[string]*structpb.Struct
 	// FilterState holds typed values that filters share, nil until SetFilterState.
 	FilterState map[string]any
 }
@@ -94,8 +97,16 @@ type Upstream struct {
 	// Host is the address of the chosen host; Hostname its name, if it has one.
 	Host     address.Address
 	Hostname string
-	// HostsAttempted lists the hosts of all attempts in order, the last one included.
-	HostsAttempted   []address.Address
+	// ClusterMetadata and HostMetadata are those of the configuration. They are shared:
+	// nobody writes to them.
+	ClusterMetadata, HostMetadata map[string]*structpb.Struct
+	// HostsAttempted lists the hosts of all attempts that got a connection, in order,
+	// the last one included. HostnamesAttempted and ConnectionIDsAttempted have their
+	// names ("" for none) and the connections at the same places.
+	HostsAttempted         []address.Address
+	HostnamesAttempted     []string
+	ConnectionIDsAttempted []uint64
+
 	LocalAddress     address.Address
 	ConnectionID     uint64
 	Version          httpmsg.Version
@@ -149,10 +160,13 @@ type Connection struct {
 	ApplicationProtocols []string
 	FilterChainName      string
 	ListenerName         string
-	Accepted             time.Time
-	TransportFailure     string
-	LocalCloseReason     string
-	CloseType            CloseType
+	// ListenerMetadata and FilterChainMetadata are those of the configuration. They are
+	// shared: nobody writes to them.
+	ListenerMetadata, FilterChainMetadata map[string]*structpb.Struct
+	Accepted                              time.Time
+	TransportFailure                      string
+	LocalCloseReason                      string
+	CloseType                             CloseType
 	// FilterState holds typed values with the life of the connection.
 	FilterState map[string]any
 }
