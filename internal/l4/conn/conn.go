@@ -20,8 +20,9 @@ import (
 
 // A Conn is a network.ClientConnection. NewServer and Dial make it.
 type Conn struct {
+	loop *event.Loop // changed by Attach only
+
 	// set by the constructor, read-only after
-	loop    *event.Loop
 	limit   int // of each buffer, in bytes; 0: none
 	client  bool
 	flusher func() // c.flush, kept because a method value costs an allocation

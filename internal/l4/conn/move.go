@@ -1,0 +1,30 @@
+package conn
+
+import (
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/internal/event"
+)
+
+// Detach takes an idle connection off its loop, so that its owner can post it to
+// another worker and Attach it there. It reports false, and changes nothing, if the
+// connection is not open, not read from, or has bytes in a buffer. It is called on
+// the connection's worker, but not from inside a callback of the connection.
+func (c *Conn) Detach() bool {
+	if c.state != network.Open || c.readDisabled > 0 || c.readEnded || c.writeEnded ||
+		c.in.Len() > 0 || c.out.Len() > 0 || c.flushQueued || c.blocked {
+		return false
+	}
+	c.socket.Detach()
+	return true
+}
+
+// Attach puts a detached connection on l, on l's worker. What came meanwhile is
+// read there in the next turn. After an error the connection is still open, and can
+// only be closed.
+func (c *Conn) Attach(l *event.Loop) error {
+	c.loop = l
+	c.in.Init(l.Buffers())
+	c.out.Init(l.Buffers())
+	c.mayRead, c.redeliver = false, false
+	return c.socket.Attach(l, c, event.Readable)
+}

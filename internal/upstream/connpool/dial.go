@@ -1,0 +1,43 @@
+package connpool
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+	apievent "github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/internal/event"
+	"github.com/nuncio-proxy/nuncio/internal/l4/conn"
+	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
+)
+
+// DialConfig describes the connections of a cluster.
+type DialConfig struct {
+	Socket         sock.ConnectOptions
+	ConnectTimeout time.Duration
+	BufferLimit    int
+	// NextID returns an ID that no other connection of the process has. Any goroutine.
+	NextID func() uint64
+}
+
+// NewDialer returns a Dialer of TCP and Unix sockets. Its dispatchers are the loops
+// of internal/event.
+func NewDialer(c DialConfig) Dialer {
+	return func(d apievent.Dispatcher, to address.Address) Conn {
+		config := conn.Config{ID: c.NextID(), BufferLimit: c.BufferLimit}
+		return socketConn{conn.Dial(loopOf(d), to, &c.Socket, c.ConnectTimeout, config)}
+	}
+}
+
+// socketConn is a Conn on an event.Loop.
+type socketConn struct{ *conn.Conn }
+
+func (c socketConn) Attach(d apievent.Dispatcher) error { return c.Conn.Attach(loopOf(d)) }
+
+func loopOf(d apievent.Dispatcher) *event.Loop {
+	l, ok := d.(*event.Loop)
+	if !ok {
+		panic(fmt.Sprintf("connpool: %T is no event loop", d))
+	}
+	return l
+}

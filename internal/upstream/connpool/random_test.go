@@ -1,0 +1,264 @@
+package connpool
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+// TestRandom does whatever comes to its mind to pools with small limits, and looks
+// after each step whether the limits hold. In the end every request has one
+// outcome, and nothing is left that is counted.
+func TestRandom(t *testing.T) {
+	for seed := range uint64(400) {
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { randomRun(t, seed) }) {
+			return
+		}
+	}
+}
+
+func randomRun(t *testing.T, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 5))
+	var log strings.Builder
+	l := limits{
+		connections: int64(random.IntN(5)), pending: 1 + int64(random.IntN(8)), requests: 1 + int64(random.IntN(5)),
+		perHost: 1 + int64(random.IntN(6)), perConnection: uint32(random.IntN(4)),
+		idle: time.Duration(random.IntN(3)) * time.Second, duration: time.Duration(random.IntN(3)) * 4 * time.Second,
+	}
+	h := newHarness(l, func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) })
+	defer func() {
+		if r := recover(); r != nil {
+			t.Errorf("panic: %v", r)
+		}
+		if t.Failed() {
+			t.Logf("limits %+v\n%s", l, log.String())
+		}
+	}()
+	for step := range 300 {
+		if what := h.randomStep(random, step); what != "" {
+			h.log("> %s", what)
+		}
+		h.invariants(t, l)
+		if t.Failed() {
+			return
+		}
+	}
+	h.settle(t)
+}
+
+// randomStep does one thing to a random worker, connection or request, if that
+// fits its state.
+func (h *harness) randomStep(random *rand.Rand, step int) string {
+	if len(h.conns) == 0 || random.IntN(4) == 0 {
+		w := random.IntN(workers)
+		if h.held[w] {
+			return ""
+		}
+		name := fmt.Sprint("r", step)
+		h.log("> request %d %s", w, name)
+		h.request(w, name, random.IntN(4) == 0, random.IntN(10) == 0)
+		return ""
+	}
+	c := h.conns[max(0, len(h.conns)-1-random.IntN(12))]
+	switch random.IntN(13) {
+	case 0, 1, 2:
+		if c.usable(network.Connecting) {
+			h.log("> up %d", c.id)
+			c.connected()
+		}
+	case 3:
+		if c.usable(network.Connecting) {
+			h.log("> refuse %d", c.id)
+			c.refused()
+		}
+	case 4, 5, 6:
+		if c.usable(network.Open) && c.filter != nil && strings.Count(c.sent, "GET") > c.replies {
+			h.log("> reply %d", c.id)
+			c.reply(random.IntN(10) == 0)
+		}
+	case 7:
+		if c.usable(network.Open) {
+			h.log("> eof %d", c.id)
+			c.end(network.RemoteClose, "")
+		}
+	case 8, 9:
+		return h.randomRequest(random)
+	case 10:
+		w := random.IntN(workers)
+		h.held[w] = !h.held[w]
+		return fmt.Sprint("hold ", w, h.held[w])
+	case 11:
+		h.run()
+	case 12:
+		if random.IntN(4) == 0 {
+			h.held = [workers]bool{}
+			h.advance(time.Second)
+			return "advance"
+		}
+	}
+	return ""
+}
+
+func (c *fakeConn) reply(last bool) {
+	c.replies = strings.Count(c.sent, "GET")
+	text := response
+	if last {
+		text = strings.Replace(response, "\r\n", "\r\nconnection: close\r\n", 1)
+	}
+	c.deliver(text)
+}
+
+// randomRequest finishes, resets or cancels a request, in the order of the names.
+func (h *harness) randomRequest(random *rand.Rand) string {
+	var open []*request
+	for _, r := range h.requests {
+		if r.outcome == "" {
+			open = append(open, r)
+		}
+	}
+	if len(open) == 0 {
+		return ""
+	}
+	slices.SortFunc(open, func(a, b *request) int { return strings.Compare(a.name, b.name) })
+	r := open[random.IntN(len(open))]
+	switch {
+	case r.cancel != nil:
+		h.log("> cancel %s", r.name)
+		cancel := r.cancel
+		r.end("cancelled")
+		cancel.Cancel()
+	case r.conn != nil:
+		r.conn.Close(network.NoFlush, "")
+	case !r.sent && random.IntN(2) == 0:
+		h.log("> finish %s", r.name)
+		r.finish()
+	case r.stream != nil && random.IntN(3) == 0:
+		h.log("> reset %s", r.name)
+		r.reset()
+	}
+	return ""
+}
+
+// invariants checks what holds after every step.
+func (h *harness) invariants(t *testing.T, l limits) {
+	for _, limit := range []struct {
+		name         string
+		current, max int64
+	}{
+		{"connections", h.resources.Connections.Current(), max(l.connections, 1)},
+		{"connections of the host", h.pool.connections.Load(), max(l.perHost, 1)},
+		{"pending requests", h.resources.PendingRequests.Current(), l.pending},
+		{"needed", h.pool.needed.Load(), l.pending},
+	} {
+		if limit.current < 0 || limit.current > limit.max {
+			t.Errorf("%s: %d of %d", limit.name, limit.current, limit.max)
+		}
+	}
+	streams, open := int64(0), int64(0)
+	for _, r := range h.requests {
+		if r.stream != nil {
+			streams++
+		}
+		if r.stream != nil || r.conn != nil && r.outcome == "" {
+			open++
+		}
+	}
+	if streams > l.requests {
+		t.Errorf("%d streams, allowed are %d", streams, l.requests)
+	}
+	if n := h.host.Stats().RqActive.Load(); n != open {
+		t.Errorf("%d active requests counted, there are %d", n, open)
+	}
+	alive := int64(0)
+	for _, c := range h.conns {
+		if c.state != network.Closed {
+			alive++
+		}
+	}
+	if n := h.host.Stats().CxActive.Load(); n != alive {
+		t.Errorf("%d active connections counted, there are %d", n, alive)
+	}
+}
+
+func (h *harness) unsettled() bool {
+	for _, c := range h.conns {
+		if c.state == network.Connecting {
+			return true
+		}
+	}
+	for _, r := range h.requests {
+		if r.outcome == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// settle lets every peer answer, until all requests have their outcome, and then
+// removes the host.
+func (h *harness) settle(t *testing.T) {
+	h.log("> settle")
+	h.held = [workers]bool{}
+	for rounds := 0; rounds < 1000 && h.unsettled(); rounds++ {
+		h.run()
+		for _, c := range h.conns {
+			switch {
+			case c.usable(network.Connecting):
+				c.connected()
+			case c.usable(network.Open) && c.filter == nil:
+				c.Close(network.NoFlush, "")
+			case c.usable(network.Open) && strings.Count(c.sent, "GET") > c.replies:
+				c.reply(false)
+			}
+		}
+		for _, r := range h.requests {
+			if r.outcome == "" && r.stream != nil && !r.sent {
+				r.finish()
+			}
+		}
+	}
+	for _, r := range h.requests {
+		if r.outcome == "" {
+			t.Errorf("%s has no outcome", r.name)
+		}
+	}
+	h.pool.Drain()
+	h.run()
+	for i, c := range h.conns {
+		if c.state != network.Closed {
+			t.Errorf("connection %d is still there", i+1)
+		}
+	}
+	for name, g := range h.metrics.gauges {
+		if n := g.Value(); n != 0 && !(name == "cx_open" && h.resources.Connections.Max() == 0) {
+			t.Errorf("gauge %s is %d", name, n)
+		}
+	}
+	for name, r := range map[string]*upstream.Resource{"connections": &h.resources.Connections,
+		"pending": &h.resources.PendingRequests, "requests": &h.resources.Requests} {
+		if r.Current() != 0 {
+			t.Errorf("%d %s are still taken", r.Current(), name)
+		}
+	}
+	for i, w := range h.workers {
+		if n := w.ArmedTimers(); n != 0 {
+			t.Errorf("worker %d has %d timers", i, n)
+		}
+		if n := w.Buffers().InUse(); n != 0 {
+			t.Errorf("worker %d has %d blocks", i, n)
+		}
+	}
+	counters := h.metrics.counters
+	if a, b := counters["UpstreamCxTotal"].Value(), counters["UpstreamCxDestroy"].Value(); a != b {
+		t.Errorf("%d connections, %d ends", a, b)
+	}
+	if n := uint64(len(h.metrics.recorded["UpstreamCxLengthMs"].values)); n != counters["UpstreamCxTotal"].Value() {
+		t.Errorf("%d lengths of connections", n)
+	}
+}

@@ -1,0 +1,163 @@
+package connpool
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/network"
+)
+
+var update = flag.Bool("update", false, "write what happened into the transcripts")
+
+// TestTranscripts plays testdata/*.txt: a line with ">" is a command, the lines
+// below it are what it makes happen. A file begins with its limits.
+//
+//	limits connections=1 ...      the circuit breakers and timeouts
+//	request W NAME, post W NAME   worker W wants a stream; post sends its body later
+//	tcp W NAME                    worker W wants a connection
+//	finish, reset, cancel NAME    ends the body, gives up the stream, or the wait
+//	up, refuse, timeout, eof N    what becomes of connection N
+//	reply N [TEXT]                the peer sends; without TEXT a small response
+//	hold W, release W             stops the loop of a worker, and starts it
+//	advance D, drain, stats
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := play(t, string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(text) {
+				t.Errorf("got\n%s\nwant\n%s", got, text)
+			}
+		})
+	}
+}
+
+// play runs the commands of a transcript and returns it with what happened.
+func play(t *testing.T, text string) string {
+	var out strings.Builder
+	log := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
+	var h *harness
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "#") {
+			log("%s", line)
+		}
+		command, ok := strings.CutPrefix(line, "> ")
+		if !ok {
+			continue
+		}
+		log("> %s", command)
+		words := strings.Fields(command)
+		if words[0] == "limits" {
+			h = newHarness(parseLimits(t, words[1:]), log)
+			continue
+		}
+		h.command(t, words[0], words[1:], command)
+		h.run()
+	}
+	return out.String()
+}
+
+func parseLimits(t *testing.T, words []string) limits {
+	l := defaultLimits()
+	for _, w := range words {
+		name, value, _ := strings.Cut(w, "=")
+		d, _ := time.ParseDuration(value)
+		n, _ := strconv.ParseInt(value, 10, 64)
+		switch name {
+		case "connections":
+			l.connections = n
+		case "pending":
+			l.pending = n
+		case "requests":
+			l.requests = n
+		case "per_host":
+			l.perHost = n
+		case "per_connection":
+			l.perConnection = uint32(n)
+		case "idle":
+			l.idle = d
+		case "duration":
+			l.duration = d
+		default:
+			t.Fatalf("no limit %q", name)
+		}
+	}
+	return l
+}
+
+const response = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+func (h *harness) command(t *testing.T, verb string, args []string, line string) {
+	number := func() int {
+		n, err := strconv.Atoi(args[0])
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		return n
+	}
+	conn := func() *fakeConn { return h.conns[number()-1] }
+	switch verb {
+	case "request", "post", "tcp":
+		h.request(number(), args[1], verb == "post", verb == "tcp")
+	case "finish":
+		h.requests[args[0]].finish()
+	case "reset":
+		h.requests[args[0]].reset()
+	case "cancel":
+		r := h.requests[args[0]]
+		r.cancel.Cancel()
+		r.end("cancelled")
+	case "up":
+		conn().connected()
+	case "refuse":
+		conn().refused()
+	case "timeout":
+		conn().timeout()
+	case "eof":
+		conn().end(network.RemoteClose, "")
+	case "reply":
+		text := response
+		if _, quoted, ok := strings.Cut(line, `"`); ok {
+			text, _ = strconv.Unquote(`"` + quoted)
+		}
+		conn().deliver(text)
+	case "hold":
+		h.held[number()] = true
+	case "release":
+		h.held[number()] = false
+	case "advance":
+		d, err := time.ParseDuration(args[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.advance(d)
+	case "drain":
+		h.pool.Drain()
+	case "stats":
+		for _, line := range h.nonZero() {
+			h.log("%s", line)
+		}
+	default:
+		t.Fatalf("no command %q", verb)
+	}
+}
