@@ -1,0 +1,255 @@
+package route
+
+import (
+	"math"
+	"os"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/route"
+)
+
+// defaultMaxBody bounds the body of a direct response, in bytes.
+const defaultMaxBody = 4096
+
+// BuildContext is what building a table needs.
+type BuildContext struct {
+	// Filters is what the factories of HTTP filters get. Its Registry finds the
+	// factory of a per-route configuration, its Formats compiles header values, its
+	// Runtime decides runtime fractions.
+	Filters extension.HTTPContext
+	// Resolve unpacks a message. It reports errors itself, and returns nil then.
+	Resolve func(packed *anypb.Any, path conf.Path, errs *conf.Errors) proto.Message
+	// HasCluster reports whether a cluster is known. Unknown names are errors if the
+	// configuration sets validate_clusters, or does not say and ValidateClusters is
+	// set.
+	HasCluster       func(name string) bool
+	ValidateClusters bool
+}
+
+// Build makes the table of a route configuration. Everything wrong with it goes to
+// errs, with the path of the field; the result is nil then. It reads the files that
+// direct responses name. Main goroutine.
+func Build(cfg *routev3.RouteConfiguration, ctx BuildContext, path conf.Path, errs *conf.Errors) *Table {
+	before := len(*errs)
+	conf.Check(cfg, TableFields(), path, errs)
+	b := &builder{
+		BuildContext: ctx,
+		errs:         errs,
+		routeFilters: routeFilters(ctx.Filters.Registry),
+		maxBody:      defaultMaxBody,
+		cutParams:    cfg.GetIgnorePathParametersInPathMatching(),
+		specificLast: cfg.GetMostSpecificHeaderMutationsWins(),
+	}
+	if v := cfg.GetValidateClusters(); v != nil {
+		b.ValidateClusters = v.GetValue()
+	}
+	if v := cfg.GetMaxDirectResponseBodySizeBytes(); v != nil {
+		b.maxBody = int64(v.GetValue())
+	}
+	b.table = b.level(cfg, path)
+	t := &Table{name: cfg.GetName(), hosts: hostIndex{ignorePort: cfg.GetIgnorePortInHostMatching()}}
+	for i, vh := range cfg.GetVirtualHosts() {
+		at := path.Field("virtual_hosts").Index(i)
+		v := b.virtualHost(vh, at)
+		for j, domain := range vh.GetDomains() {
+			if !t.hosts.add(domain, v) {
+				errs.Add(at.Field("domains").Index(j), "domain %q is used twice: domains must be unique, without regard to case", domain)
+			}
+		}
+	}
+	t.hosts.sort()
+	if len(*errs) > before {
+		return nil
+	}
+	return t
+}
+
+// A builder builds one table.
+type builder struct {
+	BuildContext
+	errs         *conf.Errors
+	routeFilters map[string]extension.HTTPRouteFilterFactory // by the type of the per-route message
+	maxBody      int64
+	cutParams    bool
+	specificLast bool // most_specific_header_mutations_wins
+	table        level
+}
+
+// A level is what table, virtual host, route and weighted cluster have in common.
+type level struct {
+	request, response *mutation
+	filters           []route.FilterConfig
+}
+
+// levelConfig is the part of their messages that a level is made from.
+type levelConfig interface {
+	GetRequestHeadersToAdd() []*corev3.HeaderValueOption
+	GetRequestHeadersToRemove() []string
+	GetResponseHeadersToAdd() []*corev3.HeaderValueOption
+	GetResponseHeadersToRemove() []string
+	GetTypedPerFilterConfig() map[string]*anypb.Any
+}
+
+func (b *builder) level(cfg levelConfig, path conf.Path) level {
+	return level{
+		request:  b.mutation(cfg.GetRequestHeadersToAdd(), cfg.GetRequestHeadersToRemove(), "request", path),
+		response: b.mutation(cfg.GetResponseHeadersToAdd(), cfg.GetResponseHeadersToRemove(), "response", path),
+		filters:  b.filterConfigs(cfg.GetTypedPerFilterConfig(), path.Field("typed_per_filter_config")),
+	}
+}
+
+// virtualHost builds a virtual host with its routes.
+func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtualHost {
+	conf.Check(cfg, VirtualHostFields(), path, b.errs)
+	if cfg.GetName() == "" {
+		b.errs.Add(path.Field("name"), "must not be empty")
+	}
+	if len(cfg.GetDomains()) == 0 {
+		b.errs.Add(path.Field("domains"), "must not be empty")
+	}
+	scope := &hostScope{
+		builder: b,
+		host:    b.level(cfg, path),
+		buffer:  cfg.GetRequestBodyBufferLimit(),
+		public: &route.VirtualHost{
+			Name:                          cfg.GetName(),
+			IncludeAttemptCount:           cfg.GetIncludeRequestAttemptCount(),
+			IncludeAttemptCountInResponse: cfg.GetIncludeAttemptCountInResponse(),
+			Metadata:                      metadata(cfg.GetMetadata()),
+		},
+	}
+	if p := cfg.GetRetryPolicy(); p != nil {
+		scope.retry = b.retryPolicy(p, path.Field("retry_policy"))
+	}
+	v := &virtualHost{cutParams: b.cutParams, tls: cfg.GetRequireTls(), redirect: tlsRedirect(scope.public)}
+	for i, r := range cfg.GetRoutes() {
+		v.entries = append(v.entries, scope.entry(r, path.Field("routes").Index(i)))
+	}
+	v.index = newIndex(v.entries)
+	return v
+}
+
+// A hostScope is a virtual host while its routes are built.
+type hostScope struct {
+	*builder
+	host   level
+	public *route.VirtualHost
+	retry  *route.RetryPolicy      // nil for none
+	buffer *wrapperspb.UInt64Value // request_body_buffer_limit
+}
+
+// levels returns the levels of a route, in the order in which their header
+// mutations are made.
+func (s *hostScope) levels(own level) [3]level {
+	if s.specificLast {
+		return [...]level{s.table, s.host, own}
+	}
+	return [...]level{own, s.host, s.table}
+}
+
+func (s *hostScope) entry(cfg *routev3.Route, path conf.Path) entry {
+	conf.Check(cfg, RouteFields(), path, s.errs)
+	e := s.conditions(cfg.GetMatch(), path.Field("match"))
+	own := s.level(cfg, path)
+	levels := s.levels(own)
+	r := &route.Route{
+		Name:        cfg.GetName(),
+		VirtualHost: s.public,
+		Metadata:    metadata(cfg.GetMetadata()),
+		StatPrefix:  cfg.GetStatPrefix(),
+		Response:    responseMutation(newMutations(levels[0].response, levels[1].response, levels[2].response)),
+	}
+	for _, l := range []level{own, s.host, s.table} {
+		r.FilterConfigs = append(r.FilterConfigs, l.filters...)
+	}
+	e.route = r
+	switch action := cfg.GetAction().(type) {
+	case *routev3.Route_Route:
+		r.Forward = s.forward(action.Route, &e.path, levels, path.Field("route"))
+		r.Forward.MaxRequestBuffer = bufferLimit(cfg.GetRequestBodyBufferLimit(), s.buffer)
+		e.weighted = s.weighted(action.Route.GetWeightedClusters(), r, path.Field("route").Field("weighted_clusters"))
+	case *routev3.Route_Redirect:
+		r.Direct = s.redirect(action.Redirect, &e.path, path.Field("redirect"))
+	case *routev3.Route_DirectResponse:
+		r.Direct = s.directResponse(action.DirectResponse, path.Field("direct_response"))
+	case *routev3.Route_NonForwardingAction:
+		r.Forward = &route.Forward{ClusterNotFoundStatus: 503, Request: &rewrite{}}
+	case *routev3.Route_FilterAction: // refused by its field
+	default:
+		s.errs.Add(path, "one of route, redirect, direct_response, non_forwarding_action is required")
+	}
+	return e
+}
+
+func (s *hostScope) directResponse(cfg *routev3.DirectResponseAction, path conf.Path) *route.Direct {
+	conf.Check(cfg, DirectResponseFields(), path, s.errs)
+	if st := cfg.GetStatus(); st < 200 || st > 599 {
+		s.errs.Add(path.Field("status"), "must be from 200 to 599")
+	}
+	d := &route.Direct{Status: int(cfg.GetStatus()), Details: "direct_response"}
+	if cfg.GetBody() != nil {
+		d.Body = s.body(cfg.GetBody(), path.Field("body"))
+	}
+	return d
+}
+
+// body reads the body of a direct response.
+func (s *hostScope) body(cfg *corev3.DataSource, path conf.Path) string {
+	text, at := "", path
+	switch src := cfg.GetSpecifier().(type) {
+	case *corev3.DataSource_InlineString:
+		text, at = src.InlineString, path.Field("inline_string")
+	case *corev3.DataSource_InlineBytes:
+		text, at = string(src.InlineBytes), path.Field("inline_bytes")
+	case *corev3.DataSource_Filename:
+		at = path.Field("filename")
+		info, err := os.Stat(src.Filename)
+		switch {
+		case err != nil:
+			s.errs.Add(at, "%v", err)
+		case info.Size() > s.maxBody:
+			s.errs.Add(at, "response body file %s has %d bytes; the maximum is %d", src.Filename, info.Size(), s.maxBody)
+		default:
+			content, err := os.ReadFile(src.Filename)
+			if err != nil {
+				s.errs.Add(at, "%v", err)
+			}
+			text = string(content)
+		}
+	}
+	if int64(len(text)) > s.maxBody {
+		s.errs.Add(at, "response body has %d bytes; the maximum is %d", len(text), s.maxBody)
+	}
+	return text
+}
+
+// bufferLimit returns the limit of the route, else that of the virtual host, else 0.
+func bufferLimit(limits ...*wrapperspb.UInt64Value) int {
+	for _, l := range limits {
+		if l != nil {
+			return int(min(l.GetValue(), math.MaxInt))
+		}
+	}
+	return 0
+}
+
+func metadata(m *corev3.Metadata) map[string]*structpb.Struct { return m.GetFilterMetadata() }
+
+// duration reads a duration that is set.
+func (b *builder) duration(d *durationpb.Duration, path conf.Path) time.Duration {
+	if err := d.CheckValid(); err != nil || d.AsDuration() < 0 {
+		b.errs.Add(path, "must be a duration that is not negative")
+		return 0
+	}
+	return d.AsDuration()
+}
