@@ -8,7 +8,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	api "github.com/nuncio-proxy/nuncio/api/runtimeconf"
-	"github.com/nuncio-proxy/nuncio/internal/observe/stats"
+	"github.com/nuncio-proxy/nuncio/testkit/metrics"
 )
 
 func load(t *testing.T, text string) (*Runtime, conf.Errors) {
@@ -18,7 +18,7 @@ func load(t *testing.T, text string) (*Runtime, conf.Errors) {
 		t.Fatal(err)
 	}
 	var errs conf.Errors
-	return New(cfg, stats.NewStore(1, stats.Config{}).Root(), conf.Path{}, &errs), errs
+	return New(cfg, metrics.New(1), conf.Path{}, &errs), errs
 }
 
 func TestLaterLayersWin(t *testing.T) {

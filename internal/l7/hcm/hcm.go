@@ -1,0 +1,346 @@
+// Package hcm is the HTTP connection manager: the network filter that turns the
+// bytes of a downstream connection into requests, takes them through the HTTP
+// filters and sends the responses back.
+//
+// A manager serves one connection, a stream one request and its response, a path
+// one of the two through the filters. All of them live on the worker of the
+// connection. Streams are recycled with their filters, so that a request in steady
+// state allocates only its header blocks.
+package hcm
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
+)
+
+// drainState says how far a connection is on its way to its end.
+type drainState uint8
+
+const (
+	notDraining drainState = iota
+	// draining: the peer was told; new requests are still served until the drain
+	// timeout (HTTP/1 goes to closing at once).
+	draining
+	// closing: no request is served any more; the connection ends with the last stream.
+	closing
+)
+
+// A manager serves one downstream connection.
+type manager struct {
+	cfg   *config
+	w     *worker
+	conn  network.Connection
+	reads network.ReadCallbacks
+	d     event.Dispatcher
+	shard int
+
+	codec serverCodec   // nil until the first byte
+	out   buffer.Buffer // what the codec encoded and the connection has not taken
+	// streams is the list of open streams, newest first.
+	streams  *stream
+	active   int
+	requests int // streams so far
+	drain    drainState
+	// dispatching is set while the codec reads: it must not lose its connection then.
+	dispatching bool
+	closed      bool
+
+	idle, maxDuration event.Timer // nil when there is no such timeout
+	drainTimer        event.Timer // nil until the connection drains
+}
+
+// worker is what the managers of one worker share. It belongs to that worker.
+type worker struct {
+	free []*stream
+	// ended holds streams that are recycled at the end of the turn.
+	ended   []*stream
+	recycle func()
+	// date is the value of the date header, made once a second.
+	date     string
+	dateUnix int64
+}
+
+// maxFreeStreams bounds the streams that a worker keeps for later.
+const maxFreeStreams = 1024
+
+func (w *worker) dateHeader(now time.Time) string {
+	if unix := now.Unix(); unix != w.dateUnix || w.date == "" {
+		w.dateUnix, w.date = unix, now.UTC().Format(http.TimeFormat)
+	}
+	return w.date
+}
+
+func (w *worker) recycleEnded() {
+	for i, s := range w.ended {
+		w.ended[i] = nil
+		if s.reset() && len(w.free) < maxFreeStreams {
+			w.free = append(w.free, s)
+		}
+	}
+	w.ended = w.ended[:0]
+}
+
+// serverCodec is what the manager needs of a codec.
+type serverCodec interface {
+	codec.Connection
+	// WantsRead reports whether Dispatch would take bytes now.
+	WantsRead() bool
+	// Reusable reports whether another request may follow the current one.
+	Reusable() bool
+	// OnClose says that the connection is gone.
+	OnClose(reason httpmsg.ResetReason)
+}
+
+// newManager builds the connection manager of c.
+func newManager(cfg *config, c network.Connection) *manager {
+	d := c.Dispatcher()
+	m := &manager{cfg: cfg, w: cfg.workers[d.Shard()], conn: c, d: d, shard: d.Shard()}
+	m.out.Init(d.Buffers())
+	return m
+}
+
+var (
+	_ network.ReadFilter    = (*manager)(nil)
+	_ network.Callbacks     = (*manager)(nil)
+	_ codec.ServerCallbacks = (*manager)(nil)
+)
+
+// InitializeRead implements network.ReadFilter.
+func (m *manager) InitializeRead(cb network.ReadCallbacks) {
+	m.reads = cb
+	m.conn.AddCallbacks(m)
+	m.conn.SetDelayedCloseTimeout(m.cfg.delayedCloseTimeout)
+	m.conn.SetStats(&m.cfg.connStats)
+	st := m.cfg.stats
+	st.cxTotal.Inc(m.shard)
+	st.cxActive.Inc(m.shard)
+	if m.cfg.idleTimeout > 0 {
+		m.idle = m.d.NewTimer(m.onIdleTimeout)
+		m.idle.Enable(m.cfg.idleTimeout)
+	}
+	if m.cfg.maxConnectionDuration > 0 {
+		m.maxDuration = m.d.NewTimer(m.onMaxDuration)
+		m.maxDuration.Enable(m.cfg.maxConnectionDuration)
+	}
+}
+
+// OnNewConnection implements network.ReadFilter.
+func (m *manager) OnNewConnection() network.FilterStatus { return network.Continue }
+
+// OnData implements network.ReadFilter.
+func (m *manager) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
+	if m.codec == nil {
+		m.codec = h1.NewServer(m, m.conn, &m.cfg.http1, m.cfg.codecStats, m.shard, &m.out)
+		m.cfg.stats.cxHTTP1Total.Inc(m.shard)
+		m.cfg.stats.cxHTTP1Active.Inc(m.shard)
+	}
+	m.dispatching = true
+	err := m.codec.Dispatch(data) // even if it takes nothing: it stops the reading then
+	for err == nil && data.Len() > 0 && m.codec.WantsRead() && !m.closed {
+		err = m.codec.Dispatch(data)
+	}
+	m.dispatching = false
+	if err != nil {
+		m.protocolError(err)
+		return network.StopIteration
+	}
+	m.flush()
+	m.closeIfDone()
+	return network.StopIteration
+}
+
+// protocolError ends the connection after bytes that are no HTTP. The answer has
+// been sent by the stream's OnProtocolError.
+func (m *manager) protocolError(err error) {
+	m.cfg.stats.cxProtocolError.Inc(m.shard)
+	m.cfg.log.Debugf("[Cx%d] protocol error: %v", m.conn.ID(), err)
+	m.conn.Stream().Flags |= streaminfo.DownstreamProtocolError
+	m.conn.Stream().ResponseDetails = "codec_error:" + err.Error()
+	m.drain = closing
+	for m.streams != nil {
+		s := m.streams
+		s.info.Flags |= streaminfo.DownstreamProtocolError
+		s.finish()
+	}
+	m.flush()
+	m.close(network.FlushWriteAndDelay, "codec error")
+}
+
+// NewStream implements codec.ServerCallbacks.
+func (m *manager) NewStream(enc codec.ResponseEncoder) codec.RequestDecoder {
+	var s *stream
+	if n := len(m.w.free); n > 0 {
+		s = m.w.free[n-1]
+		m.w.free = m.w.free[:n-1]
+	} else {
+		s = newStream(m)
+	}
+	s.begin(m, enc)
+	if m.idle != nil {
+		m.idle.Disable()
+	}
+	return s
+}
+
+// link and unlink keep the list of open streams.
+func (m *manager) link(s *stream) {
+	s.next = m.streams
+	if s.next != nil {
+		s.next.prev = s
+	}
+	m.streams = s
+	m.active++
+	m.requests++
+}
+
+func (m *manager) unlink(s *stream) {
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		m.streams = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+	m.active--
+}
+
+// streamEnded is called when a stream has left the list.
+func (m *manager) streamEnded() {
+	if m.active == 0 && m.idle != nil && !m.closed {
+		m.idle.Enable(m.cfg.idleTimeout)
+	}
+}
+
+// flush gives the encoded output to the connection.
+func (m *manager) flush() {
+	if m.out.Len() > 0 {
+		m.conn.Write(&m.out, false)
+	}
+}
+
+// closeIfDone closes a connection that serves no further request, when its last
+// stream has ended. While the codec reads, OnData calls again afterwards.
+func (m *manager) closeIfDone() {
+	if m.active == 0 && !m.dispatching && !m.closed && (m.drain == closing || m.codec != nil && !m.codec.Reusable()) {
+		m.close(network.FlushWriteAndDelay, "deferred_close_on_drained_connection")
+	}
+}
+
+func (m *manager) close(t network.CloseType, details string) {
+	if m.closed {
+		return
+	}
+	m.flush()
+	m.conn.Close(t, details)
+}
+
+// startDrain stops the keep-alive of the connection; in HTTP/1 the response that
+// is sent next says so.
+func (m *manager) startDrain() {
+	if m.drain != closing {
+		m.drain = closing
+		if m.codec != nil {
+			m.codec.GoAway()
+		}
+	}
+}
+
+func (m *manager) onIdleTimeout() {
+	m.cfg.stats.cxIdleTimeout.Inc(m.shard)
+	m.beginDrain("on_idle_timeout")
+}
+
+func (m *manager) onMaxDuration() {
+	m.cfg.stats.cxMaxDurationReached.Inc(m.shard)
+	m.beginDrain("max_connection_duration_reached")
+}
+
+// beginDrain ends a connection without cutting a request that is on its way: the
+// next response says that the connection closes, and without one it is closed after
+// the drain timeout.
+func (m *manager) beginDrain(details string) {
+	if m.codec == nil {
+		m.close(network.FlushWrite, details)
+		return
+	}
+	if m.drain == notDraining {
+		m.drain = draining
+		m.drainTimer = m.d.NewTimer(func() {
+			m.startDrain()
+			m.closeIfDone()
+		})
+		m.drainTimer.Enable(m.cfg.drainTimeout)
+	}
+}
+
+// OnEvent implements network.Callbacks.
+func (m *manager) OnEvent(e network.Event) {
+	if e == network.Connected || m.closed {
+		return
+	}
+	m.closed = true
+	m.countClose(e)
+	flag, details := streaminfo.DownstreamConnectionTermination, "downstream_remote_disconnect"
+	if e == network.LocalClose {
+		flag, details = 0, "downstream_local_disconnect("+m.conn.Info().LocalCloseReason+")"
+	}
+	for m.streams != nil {
+		m.streams.connectionClosed(flag, details)
+	}
+	if m.idle != nil {
+		m.idle.Disable()
+	}
+	if m.maxDuration != nil {
+		m.maxDuration.Disable()
+	}
+	if m.drainTimer != nil {
+		m.drainTimer.Disable()
+	}
+	if m.codec != nil {
+		m.codec.OnClose(httpmsg.ResetConnectionTermination)
+	}
+	m.out.Drain(m.out.Len())
+}
+
+func (m *manager) countClose(e network.Event) {
+	st := m.cfg.stats
+	st.cxDestroy.Inc(m.shard)
+	st.cxActive.Dec(m.shard)
+	if m.codec != nil {
+		st.cxHTTP1Active.Dec(m.shard)
+	}
+	side, sideActive := st.cxDestroyRemote, st.cxDestroyRemoteActiveRq
+	if e == network.LocalClose {
+		side, sideActive = st.cxDestroyLocal, st.cxDestroyLocalActiveRq
+	}
+	side.Inc(m.shard)
+	if m.active > 0 {
+		st.cxDestroyActiveRq.Inc(m.shard)
+		sideActive.Inc(m.shard)
+	}
+	st.cxLengthMs.Record(m.shard, uint64(m.d.Now().Sub(m.conn.Info().Accepted).Milliseconds()))
+}
+
+// OnWriteBufferHigh implements network.Callbacks.
+func (m *manager) OnWriteBufferHigh() {
+	if m.codec != nil {
+		m.codec.OnWriteBufferHigh()
+	}
+}
+
+// OnWriteBufferLow implements network.Callbacks.
+func (m *manager) OnWriteBufferLow() {
+	if m.codec != nil {
+		m.codec.OnWriteBufferLow()
+	}
+}

@@ -1,0 +1,206 @@
+package hcm
+
+import (
+	"strings"
+
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+)
+
+// escapedSlashes is what happens to "%2F" and "%5C" in a path.
+type escapedSlashes uint8
+
+const (
+	keepSlashes escapedSlashes = iota
+	rejectSlashes
+	unescapeAndRedirect
+	unescapeAndForward
+)
+
+// normalizePath brings :path into the form that filters and routes decide on, and
+// reports false when it answered instead.
+func (s *stream) normalizePath(h *httpmsg.Headers) bool {
+	path := h.Get(httpmsg.Path)
+	if strings.IndexByte(path, '#') >= 0 {
+		return s.rejectPath()
+	}
+	cfg := s.cfg
+	if !cfg.normalizePath && !cfg.mergeSlashes && cfg.slashes == keepSlashes {
+		return true
+	}
+	path, query, hasQuery := strings.Cut(path, "?")
+	original, redirect := path, false
+	if cfg.slashes != keepSlashes {
+		unescaped := unescapeSlashes(path)
+		if unescaped != path {
+			if cfg.slashes == rejectSlashes {
+				return s.rejectPath()
+			}
+			path, redirect = unescaped, cfg.slashes == unescapeAndRedirect
+		}
+	}
+	if cfg.normalizePath {
+		canonical, ok := canonicalPath(path)
+		if !ok {
+			return s.rejectPath()
+		}
+		path = canonical
+	}
+	if cfg.mergeSlashes {
+		path = mergeSlashes(path)
+	}
+	if path == original {
+		return true
+	}
+	if hasQuery {
+		path += "?" + query
+	}
+	h.Set(httpmsg.Path, path)
+	if redirect {
+		cfg.stats.rqRedirectedWithNormalizedPath.Inc(s.m.shard)
+		s.sendLocalReply(httpfilter.LocalReply{Status: 307, Details: "path_normalization_failed",
+			Modify: func(h *httpmsg.Headers) { h.Set(httpmsg.Location, path) }})
+		return false
+	}
+	return true
+}
+
+func (s *stream) rejectPath() bool {
+	s.cfg.stats.rqFailedPathNormalization.Inc(s.m.shard)
+	s.m.startDrain()
+	s.reject(400, "", "path_normalization_failed")
+	return false
+}
+
+// unescapeSlashes decodes the escaped forms of "/" and "\".
+func unescapeSlashes(path string) string {
+	if strings.IndexByte(path, '%') < 0 {
+		return path
+	}
+	return slashUnescaper.Replace(path)
+}
+
+var slashUnescaper = strings.NewReplacer("%2f", "/", "%2F", "/", "%5c", "\\", "%5C", "\\")
+
+// mergeSlashes makes one "/" of several in a row.
+func mergeSlashes(path string) string {
+	if !strings.Contains(path, "//") {
+		return path
+	}
+	b := make([]byte, 0, len(path))
+	for i := range len(path) {
+		if path[i] == '/' && i > 0 && path[i-1] == '/' {
+			continue
+		}
+		b = append(b, path[i])
+	}
+	return string(b)
+}
+
+// canonicalPath applies RFC 3986 section 6.2.2 to an absolute path without query:
+// "\" becomes "/", escaped unreserved characters are decoded (once), dot segments,
+// escaped ones too, are removed. It fails for an escaped NUL.
+func canonicalPath(path string) (string, bool) {
+	if !strings.ContainsAny(path, "%\\") && !strings.Contains(path, "/.") {
+		return path, true
+	}
+	out := make([]byte, 0, len(path))
+	for rest := path[1:]; ; {
+		end := strings.IndexAny(rest, "/\\")
+		segment, last := rest, end < 0
+		if !last {
+			segment = rest[:end]
+		}
+		start := len(out)
+		out = append(out, '/')
+		var ok bool
+		if out, ok = appendSegment(out, segment); !ok {
+			return "", false
+		}
+		switch decoded := string(out[start+1:]); {
+		case decoded == "." || decoded == "..":
+			out = out[:start]
+			if decoded == ".." {
+				if i := lastSlash(out); i >= 0 {
+					out = out[:i]
+				}
+			}
+			if last {
+				out = append(out, '/')
+			}
+		}
+		if last {
+			return string(out), true
+		}
+		rest = rest[end+1:]
+	}
+}
+
+func lastSlash(p []byte) int {
+	for i := len(p) - 1; i >= 0; i-- {
+		if p[i] == '/' {
+			return i
+		}
+	}
+	return -1
+}
+
+// appendSegment appends a path segment with its unreserved characters decoded.
+func appendSegment(out []byte, s string) ([]byte, bool) {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '%' && i+2 < len(s) {
+			if hi, lo := unhex(s[i+1]), unhex(s[i+2]); hi < 16 && lo < 16 {
+				switch d := hi<<4 | lo; {
+				case d == 0:
+					return out, false
+				case unreserved(d):
+					out = append(out, d)
+				default:
+					out = append(out, s[i:i+3]...)
+				}
+				i += 2
+				continue
+			}
+		}
+		out = append(out, c)
+	}
+	return out, true
+}
+
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return c | 0x20 - 'a' + 10
+	}
+	return 16
+}
+
+func unreserved(c byte) bool {
+	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+// normalizeHost applies the options for the port and the trailing dot of
+// :authority.
+func (s *stream) normalizeHost(h *httpmsg.Headers) {
+	cfg := s.cfg
+	if cfg.stripPort == keepPort && !cfg.stripTrailingDot {
+		return
+	}
+	host := h.Get(httpmsg.Authority)
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
+		name, port = host[:i], host[i:]
+	}
+	if cfg.stripPort == stripAnyPort || cfg.stripPort == stripMatchingPort && port == s.m.localPort() {
+		port = ""
+	}
+	if cfg.stripTrailingDot {
+		name = strings.TrimSuffix(name, ".")
+	}
+	if len(name)+len(port) != len(host) {
+		h.Set(httpmsg.Authority, name+port)
+	}
+}

@@ -1,0 +1,276 @@
+package hcm
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+)
+
+// startResponse takes the headers of a response from a terminal filter.
+func (s *stream) startResponse(h *httpmsg.Headers, end bool, details string) {
+	if s.ended || s.responseStarted || s.response.dead {
+		return
+	}
+	s.responseStarted = true
+	s.info.ResponseDetails = details
+	s.response.receiveHeaders(h, end)
+}
+
+// sendLocalReply answers with a response that is made here. It goes through the
+// encoder filters, unless a response is already on its way through them; if that
+// has reached the client the stream is reset.
+func (s *stream) sendLocalReply(reply httpfilter.LocalReply) {
+	if s.ended {
+		return
+	}
+	if s.headersSent {
+		s.info.ResponseDetails = reply.Details
+		s.resetStream(httpmsg.ResetLocalReset, reply.Details)
+		return
+	}
+	direct := s.responseStarted
+	s.request.kill()
+	s.responseStarted = true
+	s.info.ResponseDetails = strings.ReplaceAll(reply.Details, " ", "_")
+	s.localReplyBody = reply.Body
+	end := s.makeLocalReply(reply)
+	if direct {
+		// The filters have seen another response: they are not shown this one.
+		s.response.kill()
+		s.response.headers = &s.local
+		s.writeHeaders(&s.local, end)
+		if !end {
+			s.writeData(&s.localBody, true)
+		}
+		return
+	}
+	s.response.receiveHeaders(&s.local, end)
+	if !end && !s.ended {
+		s.response.receiveData(&s.localBody, true)
+	}
+}
+
+// makeLocalReply fills s.local and s.localBody, and reports whether there is no
+// body.
+func (s *stream) makeLocalReply(reply httpfilter.LocalReply) (end bool) {
+	h := &s.local
+	h.Reset()
+	s.localBody.Drain(s.localBody.Len())
+	body := reply.Body
+	if s.request.headers != nil && isGRPC(s.request.headers) {
+		s.grpcReply(h, reply)
+		body = ""
+	} else {
+		h.SetStatusCode(reply.Status)
+		if body != "" {
+			h.AddID(httpmsg.ContentLength, strconv.Itoa(len(body)))
+			h.AddID(httpmsg.ContentType, "text/plain")
+		}
+	}
+	if reply.Modify != nil {
+		reply.Modify(h)
+	}
+	if body == "" || s.isHead() {
+		return true
+	}
+	s.localBody.AppendString(body)
+	return false
+}
+
+func (s *stream) isHead() bool {
+	return s.request.headers != nil && s.request.headers.Get(httpmsg.Method) == "HEAD"
+}
+
+func isGRPC(h *httpmsg.Headers) bool {
+	t, ok := strings.CutPrefix(h.Get(httpmsg.ContentType), "application/grpc")
+	return ok && (t == "" || t[0] == '+' || t[0] == ';')
+}
+
+// grpcReply makes a trailers-only gRPC response.
+// https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+func (s *stream) grpcReply(h *httpmsg.Headers, reply httpfilter.LocalReply) {
+	status := reply.GRPCStatus
+	if !reply.HasGRPCStatus {
+		switch reply.Status {
+		case 400:
+			status = 13
+		case 401:
+			status = 16
+		case 403:
+			status = 7
+		case 404:
+			status = 12
+		case 429, 502, 503, 504:
+			status = 14
+		default:
+			status = 2
+		}
+	}
+	h.SetStatusCode(200)
+	h.AddID(httpmsg.ContentType, "application/grpc")
+	h.AddID(httpmsg.GRPCStatus, strconv.Itoa(status))
+	if reply.Body != "" {
+		h.AddID(httpmsg.GRPCMessage, grpcMessage(reply.Body))
+	}
+}
+
+// grpcMessage percent-encodes a message as the gRPC protocol asks.
+func grpcMessage(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '%' {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// encodeInterim sends a 1xx response through the filters.
+func (s *stream) encodeInterim(h *httpmsg.Headers) {
+	if s.ended || s.headersSent {
+		return
+	}
+	for i := len(s.filters) - 1; i >= 0; i-- {
+		if f := &s.filters[i]; f.enc != nil && !f.off {
+			if f.enc.EncodeInterim(h) != httpfilter.Continue {
+				return
+			}
+		}
+	}
+	s.touch()
+	s.enc.EncodeInterim(h)
+	s.m.flush()
+}
+
+// writeHeaders is the end of the response path: the headers go to the codec.
+func (s *stream) writeHeaders(h *httpmsg.Headers, end bool) {
+	s.response.headers = h
+	s.finishResponseHeaders(h)
+	s.headersSent = true
+	s.info.FirstTxByte = s.m.d.Now()
+	s.touch()
+	s.enc.EncodeHeaders(h, end)
+	if s.ended {
+		return
+	}
+	s.sent(end)
+}
+
+// sent sends what the codec encoded, and ends the stream behind the last piece.
+func (s *stream) sent(end bool) {
+	m := s.m
+	if end {
+		s.responseSent()
+	}
+	m.flush()
+	if end {
+		m.closeIfDone()
+	}
+}
+
+// writeData is the end of the response path: a piece of the body goes to the codec.
+func (s *stream) writeData(data *buffer.Buffer, end bool) {
+	s.info.BytesSent += uint64(data.Len())
+	s.touch()
+	s.enc.EncodeData(data, end)
+	s.sent(end)
+}
+
+// writeTrailers is the end of the response path.
+func (s *stream) writeTrailers(t *httpmsg.Headers) {
+	s.touch()
+	s.enc.EncodeTrailers(t)
+	s.sent(true)
+}
+
+// finishResponseHeaders makes a response fit for the client: it removes what is
+// hop by hop, adds what the proxy adds, and decides whether the connection lives.
+func (s *stream) finishResponseHeaders(h *httpmsg.Headers) {
+	cfg, m := s.cfg, s.m
+	status := h.StatusCode()
+	s.info.ResponseCode = status
+	cfg.stats.count(m.shard, status)
+	s.upgraded = s.switchesProtocol(status)
+	if s.upgraded {
+		cfg.stats.cxUpgradesTotal.Inc(m.shard)
+		cfg.stats.cxUpgradesActive.Inc(m.shard)
+	} else {
+		h.Remove(httpmsg.Connection)
+		h.Remove(httpmsg.Upgrade)
+	}
+	h.Remove(httpmsg.KeepAlive)
+	h.Remove(httpmsg.ProxyConnection)
+	h.Remove(httpmsg.TransferEncoding)
+	if r := s.route; r != nil && r.Response != nil {
+		r.Response.MutateHeaders(h, &s.info)
+	}
+	if cfg.alwaysSetRequestID && s.info.RequestID != "" {
+		h.Set(httpmsg.XRequestID, s.info.RequestID)
+	}
+	if !h.Has(httpmsg.Date) {
+		h.AddID(httpmsg.Date, m.w.dateHeader(m.d.Now()))
+	}
+	s.setServer(h)
+	if cfg.via != "" {
+		appendValue(h, httpmsg.Via, cfg.via)
+	}
+	s.decideConnection()
+}
+
+func (s *stream) setServer(h *httpmsg.Headers) {
+	switch s.cfg.serverTransformation {
+	case serverOverwrite:
+		h.Set(httpmsg.Server, s.cfg.serverName)
+	case serverAppendIfAbsent:
+		if !h.Has(httpmsg.Server) {
+			h.AddID(httpmsg.Server, s.cfg.serverName)
+		}
+	}
+}
+
+// decideConnection ends the keep-alive when this is to be the last response; the
+// codec says so then.
+func (s *stream) decideConnection() {
+	cfg, m := s.cfg, s.m
+	if m.drain == notDraining && cfg.drain != nil && cfg.drain.DrainClose(m.d.Random()) {
+		cfg.stats.cxDrainClose.Inc(m.shard)
+		m.startDrain()
+	}
+	if m.drain == notDraining && cfg.maxRequestsPerConnection > 0 && m.requests >= cfg.maxRequestsPerConnection {
+		cfg.stats.cxMaxRequestsReached.Inc(m.shard)
+		m.startDrain()
+	}
+	if !s.request.complete && !s.upgraded {
+		cfg.stats.rqResponseBeforeRqComplete.Inc(m.shard)
+		m.startDrain()
+	}
+	if m.drain == draining {
+		m.startDrain()
+	}
+}
+
+// switchesProtocol reports whether a response turns the stream into a tunnel.
+func (s *stream) switchesProtocol(status int) bool {
+	if s.request.headers == nil {
+		return false
+	}
+	if status == 101 {
+		return s.request.headers.Has(httpmsg.Upgrade)
+	}
+	return status/100 == 2 && s.request.headers.Get(httpmsg.Method) == "CONNECT"
+}
+
+func appendValue(h *httpmsg.Headers, id httpmsg.ID, value string) {
+	if old := h.Get(id); old != "" {
+		value = old + ", " + value
+	}
+	h.Set(id, value)
+}

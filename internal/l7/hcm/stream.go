@@ -1,0 +1,418 @@
+package hcm
+
+import (
+	"strings"
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+)
+
+// A stream is one request and its response. It is recycled with its filters on
+// the worker that made it.
+type stream struct {
+	// Made with the stream and kept when it is recycled.
+	cfg              *config
+	filters          []activeFilter
+	requestHeaders   httpmsg.Headers
+	local            httpmsg.Headers // of a response that is made here
+	localBody        buffer.Buffer
+	idleTimer        event.Timer
+	requestTimer     event.Timer // made when first needed, as the next two
+	headersTimer     event.Timer
+	maxDurationTimer event.Timer
+
+	exchange
+}
+
+// exchange is what a stream knows of the request it serves.
+type exchange struct {
+	m          *manager
+	prev, next *stream // in m.streams
+	id         uint64
+	enc        codec.ResponseEncoder
+	info       streaminfo.Stream
+	request    path
+	response   path
+	route      *route.Route
+	routeKnown bool
+	random     uint64
+	entry      format.Entry // for the access log
+
+	localReplyBody string
+	idleTimeout    time.Duration
+	// downstreamHigh counts the high marks of the output without their low ones.
+	downstreamHigh int
+
+	headersDone      bool // the request headers are complete
+	responseStarted  bool // headers came from a filter
+	headersSent      bool // headers went to the codec
+	responseComplete bool
+	upgraded         bool
+	ended            bool
+
+	idleArmed, requestArmed, durationArmed bool
+}
+
+// newStream builds a stream with the filters of the chain.
+func newStream(m *manager) *stream {
+	s := &stream{cfg: m.cfg}
+	s.m = m // filters look at their worker while they are built
+	s.localBody.Init(m.d.Buffers())
+	s.filters = make([]activeFilter, len(s.cfg.filters))
+	s.idleTimer = m.d.NewTimer(s.onIdleTimeout)
+	for i := range s.filters {
+		f := &s.filters[i]
+		f.s, f.index, f.name = s, i, s.cfg.filters[i].name
+		f.build(s.cfg.filters[i].build)
+	}
+	return s
+}
+
+func (f *activeFilter) build(build httpfilter.Builder) {
+	f.filter = build(f)
+	f.dec, _ = f.filter.(httpfilter.DecoderFilter)
+	f.enc, _ = f.filter.(httpfilter.EncoderFilter)
+}
+
+// begin makes a free stream serve a request of m.
+func (s *stream) begin(m *manager, enc codec.ResponseEncoder) {
+	s.m, s.enc = m, enc
+	s.request.s, s.response.s, s.response.response = s, s, true
+	s.random = m.d.Random()
+	s.id = s.random
+	s.info.Start = m.d.Now()
+	s.info.Downstream = m.conn.Info()
+	s.info.Version, s.info.HasVersion = m.codec.Version(), true
+	limit := m.conn.BufferLimit()
+	s.request.limit, s.response.limit = limit, limit
+	m.link(s)
+	st := m.cfg.stats
+	st.rqTotal.Inc(m.shard)
+	st.rqHTTP1Total.Inc(m.shard)
+	st.rqActive.Inc(m.shard)
+	s.armTimers()
+}
+
+// reset makes an ended stream free, and reports false if it cannot be used again.
+func (s *stream) reset() bool {
+	for i := range s.filters {
+		f := &s.filters[i]
+		r, ok := f.filter.(httpfilter.Resetter)
+		if !ok {
+			return false
+		}
+		r.Reset()
+		f.reads.reset()
+		f.writes.reset()
+		f.off, f.watermark = false, nil
+	}
+	s.requestHeaders.Reset()
+	s.local.Reset()
+	s.localBody.Drain(s.localBody.Len())
+	s.exchange = exchange{}
+	return true
+}
+
+// --- codec.RequestDecoder ---------------------------------------------------------
+
+// RequestHeaders implements codec.RequestDecoder.
+func (s *stream) RequestHeaders() *httpmsg.Headers { return &s.requestHeaders }
+
+// DecodeHeaders implements codec.RequestDecoder.
+func (s *stream) DecodeHeaders(end bool) {
+	if s.ended {
+		return
+	}
+	s.touch()
+	s.headersDone = true
+	s.disarmHeaders()
+	if end {
+		s.requestReceived()
+	}
+	s.request.headers, s.request.complete = &s.requestHeaders, end
+	s.info.Version = s.m.codec.Version()
+	if !s.acceptRequest() {
+		return
+	}
+	s.setUpFilters()
+	if s.ended || s.request.dead {
+		return
+	}
+	s.request.receiveHeaders(&s.requestHeaders, end)
+}
+
+// DecodeData implements codec.RequestDecoder.
+func (s *stream) DecodeData(data *buffer.Buffer, end bool) {
+	if s.ended {
+		return
+	}
+	s.touch()
+	s.info.BytesReceived += uint64(data.Len())
+	if end {
+		s.requestReceived()
+	}
+	s.request.receiveData(data, end)
+}
+
+// DecodeTrailers implements codec.RequestDecoder.
+func (s *stream) DecodeTrailers(trailers *httpmsg.Headers) {
+	if s.ended {
+		return
+	}
+	s.touch()
+	s.requestReceived()
+	s.request.receiveTrailers(trailers)
+}
+
+func (s *stream) requestReceived() {
+	s.request.complete = true
+	s.info.LastRxByte = s.m.d.Now()
+	if s.requestArmed {
+		s.requestArmed = false
+		s.requestTimer.Disable()
+	}
+}
+
+// OnProtocolError implements codec.RequestDecoder.
+func (s *stream) OnProtocolError(err *codec.Error) {
+	if s.ended {
+		return
+	}
+	s.info.Flags |= streaminfo.DownstreamProtocolError
+	if s.headersSent {
+		s.info.ResponseDetails = err.Detail
+		return
+	}
+	s.m.startDrain()
+	s.request.kill()
+	if err.Status == 0 {
+		s.info.ResponseDetails = err.Detail
+		return
+	}
+	s.sendLocalReply(httpfilter.LocalReply{Status: err.Status, Body: err.Body, Details: err.Detail})
+}
+
+// OnReset implements codec.StreamCallbacks.
+func (s *stream) OnReset(reason httpmsg.ResetReason) {
+	if s.ended {
+		return
+	}
+	s.m.cfg.stats.rqRxReset.Inc(s.m.shard)
+	if s.info.ResponseDetails == "" {
+		s.info.ResponseDetails = "codec_error:" + strings.ReplaceAll(reason.String(), " ", "_")
+	}
+	s.finish()
+}
+
+// OnWriteBufferHigh implements codec.StreamCallbacks.
+func (s *stream) OnWriteBufferHigh() {
+	s.downstreamHigh++
+	s.m.cfg.stats.flowPaused.Inc(s.m.shard)
+	for i := range s.filters {
+		if w := s.filters[i].watermark; w != nil {
+			w.OnDownstreamHigh()
+		}
+	}
+}
+
+// OnWriteBufferLow implements codec.StreamCallbacks.
+func (s *stream) OnWriteBufferLow() {
+	s.downstreamHigh--
+	s.m.cfg.stats.flowResumed.Inc(s.m.shard)
+	for i := range s.filters {
+		if w := s.filters[i].watermark; w != nil {
+			w.OnDownstreamLow()
+		}
+	}
+}
+
+// pauseSource stops (true) or resumes the source of a path: the codec for the
+// request, the terminal filter for the response.
+func (s *stream) pauseSource(p *path, pause bool) {
+	if s.ended {
+		return
+	}
+	if !p.response {
+		s.enc.ReadDisable(pause)
+		return
+	}
+	for i := range s.filters {
+		w := s.filters[i].watermark
+		switch {
+		case w == nil:
+		case pause:
+			w.OnDownstreamHigh()
+		default:
+			w.OnDownstreamLow()
+		}
+	}
+}
+
+// --- the route --------------------------------------------------------------------
+
+func (s *stream) resolveRoute() *route.Route {
+	if !s.routeKnown && s.request.headers != nil {
+		s.routeKnown = true
+		s.route = s.cfg.routes.Match(s.request.headers, &s.info, s.random)
+		if s.route != nil {
+			s.info.RouteName = s.route.Name
+			if s.route.VirtualHost != nil {
+				s.info.VirtualHostName = s.route.VirtualHost.Name
+			}
+		}
+	}
+	return s.route
+}
+
+// setUpFilters applies what the route says about filters and timeouts.
+func (s *stream) setUpFilters() {
+	r := s.resolveRoute()
+	for i := range s.filters {
+		s.filters[i].off = s.cfg.filters[i].disabled
+	}
+	if r == nil {
+		return
+	}
+	for i := range s.filters {
+		s.filters[i].off = filterOff(r, s.filters[i].name, s.filters[i].off)
+	}
+	if f := r.Forward; f != nil {
+		if f.HasIdleTimeout {
+			s.setIdleTimeout(f.IdleTimeout)
+		}
+		if f.HasMaxStreamDuration {
+			s.armMaxDuration(f.MaxStreamDuration)
+		}
+		if f.MaxRequestBuffer > 0 {
+			s.request.limit = f.MaxRequestBuffer
+		}
+	}
+}
+
+// filterOff reports whether the most specific configuration of the route turns the
+// filter off, or on.
+func filterOff(r *route.Route, name string, byDefault bool) bool {
+	for i := range r.FilterConfigs {
+		if c := &r.FilterConfigs[i]; c.Filter == name {
+			return c.Disabled
+		}
+	}
+	return byDefault
+}
+
+func (s *stream) mirror(i int) int { return len(s.filters) - 1 - i }
+
+// --- the end ------------------------------------------------------------------------
+
+// connectionClosed ends the stream with its connection.
+func (s *stream) connectionClosed(flag streaminfo.Flags, details string) {
+	if !s.responseComplete {
+		s.info.Flags |= flag
+		if s.info.ResponseDetails == "" || !s.headersSent {
+			s.info.ResponseDetails = details
+		}
+	}
+	s.finish()
+}
+
+// resetStream ends the stream before its response is complete. In HTTP/1 the
+// connection ends with it.
+func (s *stream) resetStream(reason httpmsg.ResetReason, details string) {
+	if s.ended {
+		return
+	}
+	s.m.cfg.stats.rqTxReset.Inc(s.m.shard)
+	if details != "" {
+		s.info.ResponseDetails = details
+	}
+	s.enc.Reset(reason)
+	m := s.m
+	m.drain = closing
+	s.finish()
+	m.closeIfDone()
+}
+
+// bodyTooLarge answers when a body that must be buffered is over the limit.
+func (s *stream) bodyTooLarge(p *path) {
+	if !p.response {
+		s.m.cfg.stats.rqTooLarge.Inc(s.m.shard)
+		s.sendLocalReply(httpfilter.LocalReply{Status: 413, Body: "Payload Too Large", Details: "request_payload_too_large"})
+		return
+	}
+	s.m.cfg.stats.rsTooLarge.Inc(s.m.shard)
+	if s.headersSent {
+		s.resetStream(httpmsg.ResetLocalReset, "response_payload_too_large")
+		return
+	}
+	s.sendLocalReply(httpfilter.LocalReply{Status: 500, Body: "Internal Server Error", Details: "response_payload_too_large"})
+}
+
+// responseSent is called when the last byte of the response went to the codec.
+func (s *stream) responseSent() {
+	s.responseComplete = true
+	s.info.LastTxByte = s.m.d.Now()
+	m := s.m
+	if !s.request.complete && !s.ended {
+		// The rest of the request would be read for nothing.
+		s.enc.Reset(httpmsg.ResetLocalReset)
+		m.drain = closing
+	}
+	s.finish()
+}
+
+// finish ends the stream: filters, access log, statistics. The object is recycled
+// at the end of the turn, when nobody is inside it any more.
+func (s *stream) finish() {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	m := s.m
+	now := m.d.Now()
+	s.info.End = now
+	s.disarmTimers()
+	s.request.kill()
+	s.response.kill()
+	for i := range s.filters {
+		if c, ok := s.filters[i].filter.(httpfilter.StreamCompleter); ok {
+			c.OnStreamComplete()
+		}
+	}
+	s.log(format.DownstreamEnd)
+	for i := range s.filters {
+		s.filters[i].filter.OnDestroy()
+	}
+	st := m.cfg.stats
+	st.rqActive.Dec(m.shard)
+	if s.upgraded {
+		st.cxUpgradesActive.Dec(m.shard)
+	}
+	st.rqTime.Record(m.shard, uint64(now.Sub(s.info.Start).Milliseconds()))
+	m.unlink(s)
+	if len(m.w.ended) == 0 {
+		m.d.Defer(m.w.recycle)
+	}
+	m.w.ended = append(m.w.ended, s)
+	m.streamEnded()
+}
+
+// log writes the access logs for an event of the stream.
+func (s *stream) log(t format.EntryType) {
+	if len(s.cfg.accessLogs) == 0 {
+		return
+	}
+	s.entry = format.Entry{
+		Request: s.request.headers, Response: s.response.headers, Trailers: s.response.trailers, Stream: &s.info,
+		LocalReplyBody: s.localReplyBody, Type: t, Now: s.m.d.Now(), Shard: s.m.shard, Random: s.random,
+	}
+	for _, l := range s.cfg.accessLogs {
+		l.Log(&s.entry)
+	}
+}
