@@ -352,6 +352,14 @@ func (b *Buffer) MoveN(src *Buffer, n int) {
 	src.shrunk()
 }
 
+// AppendCopy adds a copy of all bytes of src, which keeps them, to the end of b.
+func (b *Buffer) AppendCopy(src *Buffer) {
+	for _, s := range src.segs[src.head:] {
+		b.append(s.data)
+	}
+	b.grown()
+}
+
 // IndexByte returns the position of the first c in b, or -1.
 func (b *Buffer) IndexByte(c byte) int {
 	at := 0

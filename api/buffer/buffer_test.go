@@ -115,3 +115,22 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestAppendCopyLeavesTheSource(t *testing.T) {
+	var pool Pool
+	var b, src Buffer
+	b.Init(&pool)
+	src.Init(&pool)
+	text := bytes.Repeat([]byte("abc"), 20000)
+	src.Append(text)
+	src.AppendForeign([]byte("tail"))
+	b.AppendString("head")
+	b.AppendCopy(&src)
+	src.Drain(10)
+	if want := "head" + string(text) + "tail"; b.String() != want {
+		t.Errorf("%d bytes, want %d", b.Len(), len(want))
+	}
+	if src.Len() != len(text)+4-10 {
+		t.Errorf("source has %d bytes", src.Len())
+	}
+}
