@@ -1,0 +1,530 @@
+package router
+
+import (
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+// An upstreamRequest is one attempt to send the request to a host and to receive
+// its response. The filter has one object for all its attempts, which follow each
+// other.
+type upstreamRequest struct {
+	// Set when the filter is made, and kept when it is recycled.
+	f             *filter
+	onHigh, onLow func()
+	// body waits for the stream, or for the answer to an upgrade.
+	body     buffer.Buffer
+	response httpmsg.Headers
+	logged   streaminfo.Stream // for upstream logs
+
+	attempt
+}
+
+// attempt is what an upstreamRequest knows of the current attempt.
+type attempt struct {
+	phase  phase
+	cancel upstream.Cancel            // while waiting, if that can be cancelled
+	stream upstream.RequestStream     // while open
+	conn   *upstream.StreamConnection // of the stream
+	host   upstream.Host              // nil until one was picked
+
+	// What the router gave to be sent: headers only, the last of the body, trailers.
+	headersOnly, bodyEnds bool
+	trailers              *httpmsg.Headers
+	upgrade               upgrade // noUpgrade once it is accepted
+	sentHeaders, sentAll  bool
+
+	gotInterim, gotHeaders bool
+	canary                 bool
+	// outcomeOpen is set while a gRPC response has not said yet how it went.
+	outcomeOpen bool
+	// highs counts the high marks of the upstream without their low ones.
+	highs int
+
+	// For upstream logs.
+	started        time.Time
+	status         int
+	flags          streaminfo.Flags
+	sent, received uint64 // bytes of the bodies
+}
+
+// A phase says how far an attempt is.
+type phase uint8
+
+const (
+	idle    phase = iota // no attempt
+	waiting              // for a stream
+	open                 // has a stream
+)
+
+func (u *upstreamRequest) init(f *filter) {
+	u.f = f
+	u.onHigh, u.onLow = u.OnWriteBufferHigh, u.OnWriteBufferLow
+	u.body.Init(f.d.Buffers())
+}
+
+// forget makes the object ready for another request.
+func (u *upstreamRequest) forget() {
+	u.response.Reset()
+	u.attempt = attempt{}
+}
+
+// pending reports whether the attempt is under way.
+func (u *upstreamRequest) pending() bool { return u.phase != idle }
+
+// start begins the first attempt. headersOnly says that the request has no body.
+func (u *upstreamRequest) start(headersOnly bool) {
+	u.body.SetWatermarks(u.f.cb.DecoderBufferLimit(), u.onHigh, u.onLow)
+	u.begin(headersOnly)
+}
+
+// repeat begins another attempt, with all that was received of the request.
+func (u *upstreamRequest) repeat() {
+	f := u.f
+	noBody := f.kept.Len() == 0
+	headersOnly := f.complete && noBody && f.trailers == nil
+	u.attempt = attempt{
+		bodyEnds: f.complete && !noBody && f.trailers == nil, trailers: f.trailers,
+	}
+	u.body.AppendCopy(&f.kept)
+	u.begin(headersOnly)
+}
+
+func (u *upstreamRequest) begin(headersOnly bool) {
+	f := u.f
+	u.phase, u.headersOnly, u.started = waiting, headersOnly, f.d.Now()
+	u.upgrade = requestedUpgrade(f.headers, headersOnly)
+	if u.upgrade == websocketUpgrade {
+		// Its body does not end before the tunnel does.
+		if f.attempts == 1 {
+			f.armResponseTimeout()
+		}
+		u.armPerTryNow()
+	}
+	cancel := f.cluster.NewStream(f.d, &f.pick, u, u)
+	if u.phase == waiting {
+		u.cancel = cancel
+	}
+}
+
+// OnStreamReady implements upstream.StreamPoolCallbacks.
+func (u *upstreamRequest) OnStreamReady(s upstream.RequestStream, host upstream.Host) {
+	f := u.f
+	u.phase, u.cancel, u.stream, u.host, u.conn = open, nil, s, host, s.Connection()
+	f.triedHosts = append(f.triedHosts, host)
+	f.describeStream(u.conn, host)
+	if d := f.timeouts.maxDuration; d > 0 {
+		f.arm(&f.timers.maxDuration, f.onMaxDuration, d)
+	}
+	u.armPerTry()
+	if f.forward.AutoHostRewrite && host.Hostname() != "" {
+		f.rewriteHost(host.Hostname())
+	}
+	if f.cfg.logPoolReady {
+		u.log(format.UpstreamPoolReady)
+	}
+	u.sendHeaders()
+}
+
+// OnStreamFailure implements upstream.StreamPoolCallbacks.
+func (u *upstreamRequest) OnStreamFailure(p upstream.PoolFailure, reason string, host upstream.Host) {
+	f := u.f
+	u.cancel, u.host, u.flags = nil, host, resetFlags[poolReset(p)]
+	u.detach()
+	if p == upstream.NoHealthyHost {
+		f.countResponse(503, false)
+		f.fail(noHealthyUpstream())
+		return
+	}
+	if host != nil {
+		f.triedHosts = append(f.triedHosts, host)
+		f.describeHost(host)
+	}
+	if p == upstream.Overflow {
+		f.cfg.log.Debugf("cluster %s: circuit breaker %s of priority %s is open", f.cluster.Name(), reason, f.forward.Priority)
+		reason = "" // for operators of this proxy, not a failure of a transport
+	}
+	f.info.Upstream.FailureReason = reason
+	f.onReset(poolReset(p), reason)
+}
+
+// --- the request --------------------------------------------------------------------
+
+func (u *upstreamRequest) sendHeaders() {
+	f := u.f
+	if err := u.stream.EncodeHeaders(f.headers, u.headersOnly); err != nil {
+		u.reset()
+		f.fail(unsendable(err))
+		return
+	}
+	if u.phase != open {
+		return
+	}
+	u.sentHeaders = true
+	f.info.Upstream.FirstTxByte = f.d.Now()
+	if u.headersOnly {
+		u.requestSent()
+	} else if u.upgrade == noUpgrade {
+		u.sendRest()
+	}
+}
+
+// holds reports whether the body has to wait.
+func (u *upstreamRequest) holds() bool { return u.phase == waiting || u.upgrade != noUpgrade }
+
+// sendRest sends what waited for the stream.
+func (u *upstreamRequest) sendRest() {
+	if u.body.Len() > 0 || u.bodyEnds {
+		u.encodeData(&u.body, u.bodyEnds)
+	}
+	if u.trailers != nil && u.phase == open {
+		u.stream.EncodeTrailers(u.trailers)
+		u.requestSent()
+	}
+}
+
+// sendData sends a piece of the body, now or later, and empties data.
+func (u *upstreamRequest) sendData(data *buffer.Buffer, end bool) {
+	switch {
+	case u.phase == idle:
+		// A retry is waited for: the piece is among what it sends.
+	case u.holds():
+		u.bodyEnds = end
+		u.body.Move(data)
+	default:
+		u.encodeData(data, end)
+	}
+}
+
+func (u *upstreamRequest) encodeData(data *buffer.Buffer, end bool) {
+	u.sent += uint64(data.Len())
+	u.stream.EncodeData(data, end)
+	if end {
+		u.requestSent()
+	}
+}
+
+// sendTrailers ends the request, now or later.
+func (u *upstreamRequest) sendTrailers(trailers *httpmsg.Headers) {
+	switch {
+	case u.phase == idle:
+	case u.holds():
+		u.trailers = trailers
+	default:
+		u.stream.EncodeTrailers(trailers)
+		u.requestSent()
+	}
+}
+
+func (u *upstreamRequest) requestSent() {
+	if u.phase == open {
+		u.sentAll = true
+		u.f.info.Upstream.LastTxByte = u.f.d.Now()
+	}
+}
+
+// OnWriteBufferHigh implements upstream.ResponseHandler. It is also called when
+// too much of the body waits.
+func (u *upstreamRequest) OnWriteBufferHigh() {
+	u.highs++
+	u.f.cluster.Stats().UpstreamFlowControlBackedUpTotal.Inc(u.f.shard)
+	u.f.cb.RequestHigh()
+}
+
+// OnWriteBufferLow implements upstream.ResponseHandler.
+func (u *upstreamRequest) OnWriteBufferLow() {
+	if u.highs == 0 {
+		return
+	}
+	u.highs--
+	u.f.cluster.Stats().UpstreamFlowControlDrainedTotal.Inc(u.f.shard)
+	u.f.cb.RequestLow()
+}
+
+// --- the response -------------------------------------------------------------------
+
+// ResponseHeaders implements upstream.ResponseHandler.
+func (u *upstreamRequest) ResponseHeaders() *httpmsg.Headers {
+	u.response.Reset()
+	return &u.response
+}
+
+// OnInterim implements upstream.ResponseHandler.
+func (u *upstreamRequest) OnInterim() {
+	u.touch()
+	status := u.response.StatusCode()
+	if u.gotInterim || !passedOn(status) {
+		// The filters take one; later ones are allowed to be lost.
+		return
+	}
+	u.gotInterim = true
+	u.f.onInterim(&u.response, status)
+}
+
+// OnHeaders implements upstream.ResponseHandler.
+func (u *upstreamRequest) OnHeaders(endStream bool) {
+	f := u.f
+	u.touch()
+	now := f.d.Now()
+	f.info.Upstream.FirstRxByte = now
+	f.info.Upstream.Version = u.conn.Version
+	u.received, u.status = 0, u.response.StatusCode()
+	u.gotHeaders = true
+	if endStream {
+		f.info.Upstream.LastRxByte = now
+	}
+	if u.upgrade != noUpgrade && !u.answerUpgrade() {
+		return
+	}
+	f.onHeaders(u.status, endStream)
+}
+
+// answerUpgrade handles the answer to a request for a tunnel: it opens it, or
+// leaves it shut. It reports whether the response goes the usual way.
+func (u *upstreamRequest) answerUpgrade() bool {
+	f, asked := u.f, u.upgrade
+	switch {
+	case asked.accepts(u.status):
+		if asked == websocketUpgrade {
+			// A tunnel lives as long as it wants.
+			disarm(f.timers.response)
+			u.disarmPerTry()
+		}
+		u.upgrade = noUpgrade
+		u.sendRest()
+		return u.phase == open
+	case asked == websocketUpgrade && u.status < 400:
+		u.refuseWebsocket()
+		return false
+	default:
+		return true
+	}
+}
+
+// refuseWebsocket answers with the headers of a response that is neither the switch
+// to the new protocol nor an error; its body would be taken for the tunnel.
+func (u *upstreamRequest) refuseWebsocket() {
+	f := u.f
+	u.reset()
+	f.stop()
+	f.cb.SendLocalReply(httpfilter.LocalReply{
+		Status: u.status, Details: "websocket_handshake_unsuccessful",
+		Modify: func(h *httpmsg.Headers) {
+			for _, field := range u.response.Fields() {
+				switch field.ID() {
+				case httpmsg.Status, httpmsg.ContentLength, httpmsg.TransferEncoding, httpmsg.Connection, httpmsg.Upgrade:
+				default:
+					h.Add(field.Name, field.Value)
+				}
+			}
+		},
+	})
+}
+
+// OnData implements upstream.ResponseHandler.
+func (u *upstreamRequest) OnData(data *buffer.Buffer, endStream bool) {
+	f := u.f
+	u.touch()
+	u.received += uint64(data.Len())
+	up := &f.info.Upstream
+	now := f.d.Now()
+	if up.FirstBodyByte.IsZero() {
+		up.FirstBodyByte = now
+	}
+	if endStream {
+		up.LastRxByte = now
+		if u.outcomeOpen {
+			// A gRPC response without a status in trailers has failed.
+			u.recordOutcome(500)
+		}
+		f.responseComplete()
+	}
+	f.cb.SendResponseData(data, endStream)
+}
+
+// OnTrailers implements upstream.ResponseHandler.
+func (u *upstreamRequest) OnTrailers(trailers *httpmsg.Headers) {
+	f := u.f
+	f.info.Upstream.LastRxByte = f.d.Now()
+	if u.outcomeOpen {
+		u.recordOutcome(grpcOutcome(trailers))
+	}
+	f.responseComplete()
+	f.cb.SendResponseTrailers(trailers)
+}
+
+// OnReset implements upstream.ResponseHandler.
+func (u *upstreamRequest) OnReset(reason httpmsg.ResetReason, transportFailure string) {
+	u.f.info.Upstream.FailureReason = transportFailure
+	u.flags = resetFlags[reason]
+	u.detach()
+	u.f.onReset(reason, transportFailure)
+}
+
+// pause stops (true) or resumes the response's bytes.
+func (u *upstreamRequest) pause(stop bool) {
+	if u.phase != open {
+		return
+	}
+	s := u.f.cluster.Stats()
+	if stop {
+		s.UpstreamFlowControlPausedReadingTotal.Inc(u.f.shard)
+	} else {
+		s.UpstreamFlowControlResumedReadingTotal.Inc(u.f.shard)
+	}
+	u.stream.ReadDisable(stop)
+}
+
+// fromCanary reports whether host or response say that this is a canary's.
+func (u *upstreamRequest) fromCanary() bool {
+	return u.host.Canary() || u.response.Get(httpmsg.XEnvoyUpstreamCanary) == "true"
+}
+
+// --- outcome for the host -----------------------------------------------------------
+
+// headersOutcome tells the host how a response went as far as its headers say. A
+// gRPC response that goes on says it in its trailers.
+func (u *upstreamRequest) headersOutcome(status int, endStream bool) {
+	switch {
+	case !u.f.grpc || status >= 500:
+		u.recordOutcome(status)
+	case endStream:
+		u.recordOutcome(grpcOutcome(&u.response))
+	default:
+		u.outcomeOpen = true
+	}
+}
+
+// grpcOutcome is the HTTP status that means the same as the grpc-status.
+func grpcOutcome(h *httpmsg.Headers) int {
+	if n := grpcStatus(h); n >= 0 {
+		return httpStatusOfGRPC[n]
+	}
+	return 500
+}
+
+func (u *upstreamRequest) recordOutcome(status int) {
+	u.outcomeOpen = false
+	if u.host != nil {
+		u.host.RecordResponse(u.f.shard, status)
+	}
+}
+
+func (u *upstreamRequest) recordTimeout() {
+	if u.host != nil {
+		u.host.RecordTimeout(u.f.shard)
+	}
+}
+
+// --- timers -------------------------------------------------------------------------
+
+// armPerTry starts the timeouts of the attempt once it has its stream and the
+// request is complete.
+func (u *upstreamRequest) armPerTry() {
+	if u.f.complete && u.phase == open && u.upgrade != websocketUpgrade {
+		u.armPerTryNow()
+	}
+}
+
+func (u *upstreamRequest) armPerTryNow() {
+	f := u.f
+	if d := f.timeouts.perTry; d > 0 {
+		f.arm(&f.timers.perTry, f.onPerTryTimeout, d)
+	}
+	if d := f.timeouts.perTryIdle; d > 0 {
+		f.arm(&f.timers.perTryIdle, f.onPerTryIdleTimeout, d)
+	}
+}
+
+// touch puts the idle timeout of the attempt off.
+func (u *upstreamRequest) touch() {
+	if t := u.f.timers.perTryIdle; t != nil && t.Enabled() {
+		t.Enable(u.f.timeouts.perTryIdle)
+	}
+}
+
+func (u *upstreamRequest) disarmPerTry() {
+	disarm(u.f.timers.perTry)
+	disarm(u.f.timers.perTryIdle)
+}
+
+func (u *upstreamRequest) disarm() {
+	u.disarmPerTry()
+	disarm(u.f.timers.maxDuration)
+}
+
+// --- the end ------------------------------------------------------------------------
+
+// reset ends the attempt, whatever it waits for.
+func (u *upstreamRequest) reset() {
+	stream, cancel := u.stream, u.cancel
+	u.detach()
+	switch {
+	case stream != nil:
+		stream.Reset(httpmsg.ResetLocalReset)
+	case cancel != nil:
+		cancel.Cancel()
+	}
+}
+
+// leave ends the attempt: it is over, or the rest is of no interest. A connection
+// whose request and response are complete can be used again.
+func (u *upstreamRequest) leave(responseComplete bool) {
+	if responseComplete && u.sentAll {
+		u.detach()
+		return
+	}
+	u.reset()
+}
+
+// detach ends the attempt on this side. What outlives it, as its host and its
+// response headers, stays until the next one begins.
+func (u *upstreamRequest) detach() {
+	if u.phase == idle {
+		return
+	}
+	u.disarm()
+	u.measure()
+	u.phase, u.cancel, u.stream = idle, nil, nil
+	u.log(format.UpstreamEnd)
+	u.conn = nil
+	u.body.Drain(u.body.Len())
+	for u.highs > 0 {
+		u.OnWriteBufferLow()
+	}
+}
+
+// measure takes over the byte counts of the connection.
+func (u *upstreamRequest) measure() {
+	if u.conn != nil {
+		u.f.info.Upstream.Bytes = u.conn.Meter
+	}
+}
+
+// log writes the upstream logs, which show the attempt as a stream of its own.
+func (u *upstreamRequest) log(t format.EntryType) {
+	f := u.f
+	if len(f.cfg.upstreamLogs) == 0 {
+		return
+	}
+	now := f.d.Now()
+	u.logged = *f.info
+	u.logged.Start, u.logged.BytesSent, u.logged.BytesReceived = u.started, u.sent, u.received
+	u.logged.ResponseCode, u.logged.ResponseDetails, u.logged.Flags = u.status, "", u.flags
+	e := format.Entry{Request: f.headers, Stream: &u.logged, Type: t, Now: now, Shard: f.shard, Random: f.cb.StreamID()}
+	if u.gotHeaders {
+		e.Response, u.logged.ResponseDetails = &u.response, "via_upstream"
+	}
+	if t == format.UpstreamEnd {
+		u.logged.End = now
+	}
+	for _, l := range f.cfg.upstreamLogs {
+		l.Log(&e)
+	}
+}
