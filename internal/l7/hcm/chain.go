@@ -22,10 +22,9 @@ func (c *config) readRoutes(m *hcmv3.HttpConnectionManager, ctx extension.HTTPCo
 		}
 		return // rds and scoped_routes are refused by conf.Check
 	}
-	if table := route.Build(m.GetRouteConfig(), route.BuildContext{
-		Filters: ctx, Resolve: extension.Unpack, ValidateClusters: true,
-		HasCluster: func(name string) bool { return ctx.Clusters.Get(name) != nil },
-	}, path.Field("route_config"), errs); table != nil {
+	table := route.Build(m.GetRouteConfig(), route.BuildContext{HTTPContext: ctx, ValidateClusters: true},
+		path.Field("route_config"), errs)
+	if table != nil {
 		c.routes = table
 	}
 }

@@ -297,3 +297,7 @@ func (c *config) readHTTP1(m *hcmv3.HttpConnectionManager, path conf.Path, errs 
 		errs.Add(path.Field("common_http_protocol_options").Field("headers_with_underscores_action"), "unknown action")
 	}
 }
+
+// AllFields lists what is implemented of the messages that the connection manager
+// reads besides its own.
+func AllFields() []conf.Fields { return []conf.Fields{httpFilterFields, http1Fields} }

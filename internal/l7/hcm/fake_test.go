@@ -128,7 +128,7 @@ func (t fixedTable) Match(*httpmsg.Headers, *streaminfo.Stream, uint64) *route.R
 
 // harness is a connection manager on a fake connection.
 type harness struct {
-	t     *testing.T
+	t     testing.TB
 	loop  *loop.Fake
 	cfg   *config
 	conn  *fakeConn
@@ -150,7 +150,7 @@ func (h *harness) Log(e *format.Entry) {
 }
 
 // newHarness builds a manager with these filters; change edits its configuration.
-func newHarness(t *testing.T, change func(*config), filters ...httpfilter.Builder) *harness {
+func newHarness(t testing.TB, change func(*config), filters ...httpfilter.Builder) *harness {
 	t.Helper()
 	h := &harness{t: t, loop: loop.New(1), store: metrics.New(1)}
 	root := h.store

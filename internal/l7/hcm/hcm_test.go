@@ -373,3 +373,15 @@ func TestSteadyStateAllocations(t *testing.T) {
 		t.Errorf("%v allocations for a request, of which %d are the fake's", n, fake)
 	}
 }
+
+func BenchmarkRequest(b *testing.B) {
+	h := newHarness(b, func(c *config) { c.accessLogs = nil }, newBackend(false, nil))
+	request := []byte("GET /service/1 HTTP/1.1\r\nHost: a.example\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n")
+	b.ReportAllocs()
+	for b.Loop() {
+		h.conn.sent.Reset()
+		h.conn.in.Append(request)
+		h.conn.reader.OnData(&h.conn.in, false)
+		h.loop.Run()
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
@@ -210,7 +211,7 @@ func (s *stream) finishResponseHeaders(h *httpmsg.Headers) {
 	h.Remove(httpmsg.ProxyConnection)
 	h.Remove(httpmsg.TransferEncoding)
 	if r := s.route; r != nil && r.Response != nil {
-		r.Response.MutateHeaders(h, &s.info)
+		r.Response.MutateHeaders(h, s.entryFor(format.NotSet))
 	}
 	if cfg.alwaysSetRequestID && s.info.RequestID != "" {
 		h.Set(httpmsg.XRequestID, s.info.RequestID)

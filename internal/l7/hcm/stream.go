@@ -43,7 +43,7 @@ type exchange struct {
 	route      *route.Route
 	routeKnown bool
 	random     uint64
-	entry      format.Entry // for the access log
+	entry      format.Entry // see entryFor
 
 	localReplyBody string
 	idleTimeout    time.Duration
@@ -408,11 +408,18 @@ func (s *stream) log(t format.EntryType) {
 	if len(s.cfg.accessLogs) == 0 {
 		return
 	}
+	e := s.entryFor(t)
+	for _, l := range s.cfg.accessLogs {
+		l.Log(e)
+	}
+}
+
+// entryFor describes the stream for formats. The entry is the stream's: it is valid
+// until the next call.
+func (s *stream) entryFor(t format.EntryType) *format.Entry {
 	s.entry = format.Entry{
 		Request: s.request.headers, Response: s.response.headers, Trailers: s.response.trailers, Stream: &s.info,
 		LocalReplyBody: s.localReplyBody, Type: t, Now: s.m.d.Now(), Shard: s.m.shard, Random: s.random,
 	}
-	for _, l := range s.cfg.accessLogs {
-		l.Log(&s.entry)
-	}
+	return &s.entry
 }
