@@ -1,6 +1,5 @@
 //go:build !linux || !(amd64 || arm64)
 
-// Command bench measures nuncio next to Envoy, HAProxy and nginx.
 package main
 
 import (
