@@ -7,7 +7,6 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -21,18 +20,13 @@ import (
 // defaultMaxBody bounds the body of a direct response, in bytes.
 const defaultMaxBody = 4096
 
-// BuildContext is what building a table needs.
+// BuildContext is what building a table needs. The Registry finds the factories
+// of configuration per route, Formats compiles header values, Runtime decides
+// runtime fractions.
 type BuildContext struct {
-	// Filters is what the factories of HTTP filters get. Its Registry finds the
-	// factory of a per-route configuration, its Formats compiles header values, its
-	// Runtime decides runtime fractions.
-	Filters extension.HTTPContext
-	// Resolve unpacks a message. It reports errors itself, and returns nil then.
-	Resolve func(packed *anypb.Any, path conf.Path, errs *conf.Errors) proto.Message
-	// HasCluster reports whether a cluster is known. Unknown names are errors if the
-	// configuration sets validate_clusters, or does not say and ValidateClusters is
-	// set.
-	HasCluster       func(name string) bool
+	extension.HTTPContext
+	// ValidateClusters says whether names that are not in Clusters are errors when the
+	// configuration does not set validate_clusters.
 	ValidateClusters bool
 }
 
@@ -45,7 +39,7 @@ func Build(cfg *routev3.RouteConfiguration, ctx BuildContext, path conf.Path, er
 	b := &builder{
 		BuildContext: ctx,
 		errs:         errs,
-		routeFilters: routeFilters(ctx.Filters.Registry),
+		routeFilters: routeFilters(ctx.Registry),
 		maxBody:      defaultMaxBody,
 		cutParams:    cfg.GetIgnorePathParametersInPathMatching(),
 		specificLast: cfg.GetMostSpecificHeaderMutationsWins(),

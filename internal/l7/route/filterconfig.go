@@ -45,7 +45,7 @@ func (b *builder) filterConfig(c *route.FilterConfig, packed *anypb.Any, path co
 	if typeName(packed) != "envoy.config.route.v3.FilterConfig" {
 		return b.factoryConfig(c, packed, false, path)
 	}
-	cfg, ok := b.Resolve(packed, path, b.errs).(*routev3.FilterConfig)
+	cfg, ok := extension.Unpack(packed, path, b.errs).(*routev3.FilterConfig)
 	if !ok {
 		return false
 	}
@@ -72,8 +72,8 @@ func (b *builder) factoryConfig(c *route.FilterConfig, packed *anypb.Any, option
 		}
 		return false
 	}
-	if msg := b.Resolve(packed, path, b.errs); msg != nil {
-		c.Config = factory.BuildRouteConfig(msg, b.Filters, path, b.errs)
+	if msg := extension.Unpack(packed, path, b.errs); msg != nil {
+		c.Config = factory.BuildRouteConfig(msg, b.HTTPContext, path, b.errs)
 	}
 	return c.Config != nil
 }

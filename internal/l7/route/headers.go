@@ -186,7 +186,7 @@ func (b *builder) addition(cfg *corev3.HeaderValueOption, path conf.Path) additi
 			a.action = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 		}
 	}
-	value, err := b.Filters.Formats.Compile(cfg.GetHeader().GetValue())
+	value, err := b.Formats.Compile(cfg.GetHeader().GetValue())
 	if err != nil {
 		b.errs.Add(path.Field("header").Field("value"), "%v", err)
 		return a

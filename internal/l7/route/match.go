@@ -128,7 +128,7 @@ func (s *hostScope) conditions(cfg *routev3.RouteMatch, path conf.Path) entry {
 	if f := cfg.GetRuntimeFraction(); f != nil {
 		e.fractional, e.fraction = true, runtimeconf.Fraction{Key: f.GetRuntimeKey(), Millionths: millionths(f.GetDefaultValue())}
 		if e.fraction.Key != "" {
-			e.runtime = s.Filters.Runtime
+			e.runtime = s.Runtime
 		}
 	}
 	return e

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/route"
 )
@@ -76,7 +77,7 @@ func (b *builder) hostPredicates(p *route.RetryPolicy, cfgs []*routev3.RetryPoli
 			b.errs.Add(at, "is required")
 			continue
 		}
-		switch msg := b.Resolve(cfg.GetTypedConfig(), at, b.errs).(type) {
+		switch msg := extension.Unpack(cfg.GetTypedConfig(), at, b.errs).(type) {
 		case *previousv3.PreviousHostsPredicate:
 			p.RejectPreviousHosts = true
 		case *canaryv3.OmitCanaryHostsPredicate:
