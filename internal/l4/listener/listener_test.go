@@ -96,7 +96,7 @@ func TestLimits(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t)
-			r.runtime[c.key] = 2
+			r.runtime[c.key] = "2"
 			a := r.add(`name: "l" address {ADDRESS} filter_chains {ECHO} ` + c.options)[0]
 			first := r.dial(a)
 			r.wantEcho(first, "1")

@@ -28,10 +28,10 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/network"
-	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/internal/event"
 	"github.com/nuncio-proxy/nuncio/internal/l4/drain"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
+	fakeruntime "github.com/nuncio-proxy/nuncio/testkit/runtime"
 )
 
 // A rig is a manager with two workers, all of whose loops the test turns.
@@ -41,7 +41,7 @@ type rig struct {
 	loops   []*event.Loop // main first
 	manager *Manager
 	stats   *metrics.Scope
-	runtime map[string]uint64
+	runtime fakeruntime.Values
 	server  *drain.Decision
 	logs    []string // access log entries
 	oplog   []string
@@ -49,7 +49,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, now: time.Unix(1e9, 0), stats: metrics.New(3), runtime: map[string]uint64{}}
+	r := &rig{t: t, now: time.Unix(1e9, 0), stats: metrics.New(3), runtime: fakeruntime.Values{}}
 	before := descriptors(t)
 	for i, name := range []string{"main_thread", "worker_0", "worker_1"} {
 		l, err := event.New(event.Config{Name: name, Shard: i, Clock: func() time.Time { return r.now }, Seed: 1})
@@ -64,7 +64,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r.manager = NewManager(Options{
-		Context: extension.Context{Registry: &registry, Stats: r.stats, Runtime: r, Log: r, Server: r, AccessLogs: r},
+		Context: extension.Context{Registry: &registry, Stats: r.stats, Runtime: r.runtime, Log: r, Server: r, AccessLogs: r},
 		Main:    r.loops[0], Workers: r.loops[1:], Drain: r.server, ConnectionIDs: new(atomic.Uint64), Open: new(atomic.Int64),
 		Resolve: func(a *anypb.Any, path conf.Path, errs *conf.Errors) proto.Message {
 			msg, err := a.UnmarshalNew()
@@ -226,20 +226,6 @@ func (r *rig) wantClosed(c net.Conn, reset bool) {
 	if got != "" || err == nil || (err == io.EOF) == reset {
 		r.t.Errorf("got %q, %v", got, err)
 	}
-}
-
-func (r *rig) Snapshot() runtimeconf.Snapshot { return snapshot{values: r.runtime} }
-
-type snapshot struct {
-	runtimeconf.Snapshot
-	values map[string]uint64
-}
-
-func (s snapshot) Integer(key string, d uint64) uint64 {
-	if v, ok := s.values[key]; ok {
-		return v
-	}
-	return d
 }
 
 func (r *rig) Debugf(string, ...any)        {}

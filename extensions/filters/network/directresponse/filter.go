@@ -1,0 +1,34 @@
+package directresponse
+
+import (
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/network"
+)
+
+// details is the response code detail of the connections.
+const details = "direct_response"
+
+// A filter is one connection's.
+type filter struct {
+	response []byte // immutable, of all connections
+	conn     network.Connection
+}
+
+// InitializeRead implements network.ReadFilter.
+func (f *filter) InitializeRead(cb network.ReadCallbacks) { f.conn = cb.Connection() }
+
+// OnNewConnection implements network.ReadFilter.
+func (f *filter) OnNewConnection() network.FilterStatus {
+	f.conn.Stream().ResponseDetails = details
+	if len(f.response) > 0 {
+		var data buffer.Buffer
+		data.Init(f.conn.Dispatcher().Buffers())
+		data.AppendForeign(f.response)
+		f.conn.Write(&data, true)
+	}
+	f.conn.Close(network.FlushWrite, "")
+	return network.StopIteration
+}
+
+// OnData implements network.ReadFilter.
+func (f *filter) OnData(*buffer.Buffer, bool) network.FilterStatus { return network.StopIteration }
