@@ -19,7 +19,8 @@ type Resource struct {
 }
 
 // Init sets the limit and the gauges circuit_breakers.<priority>.<name>_open and
-// remaining_<name>; the latter may be nil. It is called once, before any use.
+// remaining_<name>; the latter may be nil. It is called once, before any use. The
+// gauges may be those of another Resource that is closed later.
 func (r *Resource) Init(max int64, open, remaining *stats.Gauge) {
 	r.max, r.open, r.remaining = max, open, remaining
 	open.Add(stats.Any, 0)
@@ -28,6 +29,17 @@ func (r *Resource) Init(max int64, open, remaining *stats.Gauge) {
 	}
 	if remaining != nil {
 		remaining.Add(stats.Any, max)
+	}
+}
+
+// Close takes back from the gauges what Init added, when the cluster is gone. What is
+// still taken is released as before.
+func (r *Resource) Close() {
+	if r.max == 0 {
+		r.open.Dec(stats.Any)
+	}
+	if r.remaining != nil {
+		r.remaining.Add(stats.Any, -r.max)
 	}
 }
 

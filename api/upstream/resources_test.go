@@ -48,6 +48,25 @@ func TestResourceZero(t *testing.T) {
 	if open.Value() != 1 {
 		t.Error("a limit of zero closed")
 	}
+	r.Close()
+	if open.Value() != 0 {
+		t.Error("a gauge still counts what was closed")
+	}
+}
+
+// TestResourceReplaced has a second one take over the gauges while the first is in
+// use.
+func TestResourceReplaced(t *testing.T) {
+	var first, second upstream.Resource
+	open, remaining := gauge(), gauge()
+	first.Init(1, open, remaining)
+	first.Acquire()
+	second.Init(5, open, remaining)
+	first.Close()
+	first.Release()
+	if open.Value() != 0 || remaining.Value() != 5 {
+		t.Errorf("open %d, remaining %d", open.Value(), remaining.Value())
+	}
 }
 
 // TestResourceExact has many goroutines at a limit: never more than the limit, and

@@ -246,6 +246,9 @@ func (h *harness) settle(t *testing.T) {
 			t.Errorf("%d %s are still taken", r.Current(), name)
 		}
 	}
+	if hs := h.host.Stats(); hs.RqPendingActive.Load() != 0 || hs.RqActive.Load() != 0 || hs.CxActive.Load() != 0 {
+		t.Error("the host is still busy")
+	}
 	for i, w := range h.workers {
 		if n := w.ArmedTimers(); n != 0 {
 			t.Errorf("worker %d has %d timers", i, n)

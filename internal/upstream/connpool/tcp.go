@@ -35,6 +35,7 @@ func (p *Pool) NewConnection(d event.Dispatcher, cb upstream.ConnectionPoolCallb
 	t.opened(d)
 	s.UpstreamRqPendingTotal.Inc(shard)
 	s.UpstreamRqPendingActive.Inc(shard)
+	p.host.Stats().RqPendingActive.Add(1)
 	t.conn = p.config.Dial(d, p.host.Address())
 	t.conn.SetStats(p.config.Bytes)
 	t.conn.AddCallbacks(t)
@@ -54,6 +55,7 @@ func (t *tcp) Cancel() {
 
 func (t *tcp) endWaiting() {
 	t.pool.config.Stats.UpstreamRqPendingActive.Dec(t.d.Shard())
+	t.pool.host.Stats().RqPendingActive.Add(-1)
 	t.pool.resources.PendingRequests.Release()
 }
 

@@ -52,6 +52,7 @@ func (r *pending) Cancel() {
 func (w *worker) add(r *pending) {
 	w.pool.config.Stats.UpstreamRqPendingTotal.Inc(w.d.Shard())
 	w.pool.config.Stats.UpstreamRqPendingActive.Inc(w.d.Shard())
+	w.pool.host.Stats().RqPendingActive.Add(1)
 	r.sequence, r.prev = w.sequence, w.last
 	w.sequence++
 	if w.last != nil {
@@ -80,6 +81,7 @@ func (w *worker) remove(r *pending) {
 	r.prev, r.next, r.done = nil, nil, true
 	w.waiting--
 	w.pool.config.Stats.UpstreamRqPendingActive.Dec(w.d.Shard())
+	w.pool.host.Stats().RqPendingActive.Add(-1)
 	w.pool.resources.PendingRequests.Release()
 }
 

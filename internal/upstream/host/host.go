@@ -30,7 +30,7 @@ type Config struct {
 // Stats counts what happens with a host, exactly and for the whole process. Any
 // goroutine.
 type Stats struct {
-	CxActive, RqActive atomic.Int64
+	CxActive, RqActive, RqPendingActive atomic.Int64
 
 	CxConnectFail, CxTotal, RqError, RqSuccess, RqTimeout, RqTotal atomic.Uint64
 }
@@ -53,14 +53,16 @@ type Host struct {
 	canary bool
 	pools  [2]Pool // by upstream.Priority; set before the host is published
 
-	weight atomic.Uint32
-	health atomic.Uint32
-	stats  Stats
+	address atomic.Pointer[address.Address]
+	weight  atomic.Uint32
+	health  atomic.Uint32
+	stats   Stats
 }
 
 // New returns a host without pools.
 func New(c Config) *Host {
 	h := &Host{config: c, canary: c.Metadata["envoy.lb"].GetFields()["canary"].GetBoolValue()}
+	h.SetAddress(c.Address)
 	h.SetWeight(c.Weight)
 	h.health.Store(uint32(c.Health))
 	return h
@@ -83,7 +85,11 @@ func (h *Host) Drain() {
 }
 
 // Address implements upstream.Host.
-func (h *Host) Address() address.Address { return h.config.Address }
+func (h *Host) Address() address.Address { return *h.address.Load() }
+
+// SetAddress changes the address of a logical host: connections that are made from
+// now on go there, those that exist stay.
+func (h *Host) SetAddress(a address.Address) { h.address.Store(&a) }
 
 // Hostname implements upstream.Host.
 func (h *Host) Hostname() string { return h.config.Hostname }

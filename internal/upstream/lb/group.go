@@ -105,29 +105,34 @@ func (g *group) random(src Source) *host.Host {
 
 // leastRequest draws some hosts and takes the one with the fewest active requests,
 // in proportion to its weight. Envoy draws weighted hosts from a schedule per worker
-// in which active requests lower the weight; comparing drawn hosts comes to the same
+// in which active requests lower the weight; comparing drawn hosts comes to similar
 // shares, and needs no schedule that workers would have to lock.
-func (g *group) leastRequest(src Source, choices int, bias float64) *host.Host {
+func (g *group) leastRequest(src Source, choices int, bias func() float64) *host.Host {
+	exponent := 1.0
+	if g.ends != nil {
+		exponent = bias()
+	}
 	best := g.random(src)
 	for range choices - 1 {
 		other := g.random(src)
-		if g.load(other, bias) < g.load(best, bias) {
+		if g.load(other, exponent) < g.load(best, exponent) {
 			best = other
 		}
 	}
 	return best
 }
 
+// load is what hosts are compared by. Without a bias all are equal.
 func (g *group) load(h *host.Host, bias float64) float64 {
 	active := float64(h.Stats().RqActive.Load())
-	if g.ends == nil {
+	if g.ends == nil || active == 0 {
 		return active
 	}
-	if bias != 1 && active != 0 {
-		active = math.Pow(active, bias)
+	switch bias {
+	case 0:
+		return 0
+	case 1:
+		return active / float64(h.Weight())
 	}
-	if bias == 0 {
-		active = 0
-	}
-	return active / float64(h.Weight())
+	return math.Pow(active, bias) / float64(h.Weight())
 }

@@ -24,19 +24,21 @@ const (
 )
 
 // Config is the balancing of a cluster. The zero value is not usable: Envoy's
-// defaults are 140, 50, 2 and 1.
+// defaults are 140, 50, 2 and 1. What the runtime may override is a function, which
+// is called on any goroutine.
 type Config struct {
 	Policy Policy
 	// OverprovisioningFactor is the percentage by which the healthy share of a
 	// priority is multiplied before traffic spills over to the next one.
 	OverprovisioningFactor uint32
 	// PanicThreshold is the percentage of available hosts below which health is
-	// ignored; 0 for never.
-	PanicThreshold float64
+	// ignored; 0 for never. Update asks for it.
+	PanicThreshold func() float64
 	// ChoiceCount is how many hosts least request compares, ActiveRequestBias how
-	// much their requests count next to their weights.
+	// much their requests count next to their weights; it is asked for if weights
+	// differ.
 	ChoiceCount       int
-	ActiveRequestBias float64
+	ActiveRequestBias func() float64
 }
 
 // A Balancer picks the hosts of one cluster.

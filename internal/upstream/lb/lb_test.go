@@ -23,7 +23,9 @@ func (s source) Shard() int     { return 0 }
 
 func seeded(seed uint64) source { return source{rand.NewPCG(seed, 1)} }
 
-var defaults = lb.Config{OverprovisioningFactor: 140, PanicThreshold: 50, ChoiceCount: 2, ActiveRequestBias: 1}
+var defaults = lb.Config{OverprovisioningFactor: 140, PanicThreshold: fixed(50), ChoiceCount: 2, ActiveRequestBias: fixed(1)}
+
+func fixed(v float64) func() float64 { return func() float64 { return v } }
 
 func withPolicy(p lb.Policy) lb.Config {
 	c := defaults
@@ -173,7 +175,7 @@ func TestLeastRequest(t *testing.T) {
 	})
 	t.Run("without bias requests do not count", func(t *testing.T) {
 		c := withPolicy(lb.LeastRequest)
-		c.ActiveRequestBias = 0
+		c.ActiveRequestBias = fixed(0)
 		hosts := hostsWith(1, 3)
 		hosts[1].Stats().RqActive.Store(100)
 		if n := count(balancer(c, hosts), seeded(3), 8000)[hosts[1]]; n < 5850 || n > 6150 {
@@ -239,7 +241,7 @@ func TestNoHosts(t *testing.T) {
 		t.Error("a host out of nothing")
 	}
 	c := defaults
-	c.PanicThreshold = 0
+	c.PanicThreshold = fixed(0)
 	sick := host.New(host.Config{Health: host.FailedEDSHealth})
 	if balancer(c, []*host.Host{sick}).Pick(seeded(1), &upstream.Pick{}) != nil {
 		t.Error("panic without a threshold")

@@ -54,6 +54,7 @@ func (s *state) panics(set *host.Set, total uint32, c Config) (every bool) {
 		return false
 	}
 	every = true
+	threshold := c.PanicThreshold()
 	for i := range set.Levels {
 		l := &set.Levels[i]
 		count := len(l.Hosts) - l.Excluded
@@ -61,7 +62,7 @@ func (s *state) panics(set *host.Set, total uint32, c Config) (every bool) {
 		if count > 0 {
 			percent = 100 * float64(len(l.Healthy)+len(l.Degraded)) / float64(count)
 		}
-		s.levels[i].panic = c.PanicThreshold > 0 && percent < c.PanicThreshold
+		s.levels[i].panic = threshold > 0 && percent < threshold
 		every = every && s.levels[i].panic
 	}
 	return every || total == 0
