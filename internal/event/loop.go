@@ -62,6 +62,7 @@ type Loop struct {
 	shard   int
 	onPanic func(owner, value any, stack []byte)
 	clock   func() time.Time
+	start   time.Time
 	poll    poller
 	maxSpin int
 	// steps, one per part of a turn: each runs one callback and reports whether it
@@ -84,8 +85,8 @@ type Loop struct {
 	// shared with all goroutines
 	inbox    inbox
 	stopping atomic.Bool
-	// busySince is the UnixMilli of the turn that runs, 0 while the loop sleeps or
-	// does not run; for the watchdog.
+	// busySince is when the turn that runs began, in nanoseconds since one before
+	// start; 0 while the loop sleeps or does not run. For the watchdog.
 	busySince atomic.Int64
 }
 
@@ -122,8 +123,9 @@ func New(c Config) (*Loop, error) {
 		seed = [2]uint64{rand.Uint64(), rand.Uint64()}
 	}
 	l.random = rand.NewPCG(seed[0], seed[1])
-	l.now = l.clock()
-	l.timers.init(l.now)
+	l.start = l.clock()
+	l.now = l.start
+	l.timers.init(l.start)
 	var err error
 	if l.poll, err = newPoller(l, c.Portable); err != nil {
 		return nil, err
@@ -140,6 +142,7 @@ func (l *Loop) Run(ctx context.Context) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer context.AfterFunc(ctx, l.Stop)()
+	l.turn() // what was deferred before Run
 	for !l.stopping.Load() {
 		l.wait()
 		l.turn()
@@ -199,7 +202,7 @@ func (l *Loop) spinning() bool {
 
 func (l *Loop) turn() {
 	l.now = l.clock()
-	l.busySince.Store(l.now.UnixMilli())
+	l.busySince.Store(int64(l.now.Sub(l.start)) + 1)
 	l.requeued, l.running = l.running, l.requeued
 	l.each(l.ioStep)
 	l.each(l.requeuedStep)

@@ -140,7 +140,7 @@ func TestRunEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	fired := false
 	timer := l.NewTimer(func() { fired = true; cancel() })
-	timer.Enable(2 * time.Millisecond)
+	l.Defer(func() { timer.Enable(2 * time.Millisecond) }) // before Run: in its first turn
 	l.Run(ctx)
 	if !fired || l.Post(func() {}) {
 		t.Error("did not sleep until the timer, or is not ended")

@@ -214,6 +214,30 @@ func TestCloseSendsWhatWasWritten(t *testing.T) {
 	})
 }
 
+// TestCloseAtOnce closes in the turn in which the connection came.
+func TestCloseAtOnce(t *testing.T) {
+	run(t, func(t *testing.T, k kind) {
+		l := start(t, Config{Portable: k.portable})
+		for range 20 {
+			ours, peer := connPair(t)
+			on(l, func() {
+				var s Socket
+				k.open(t, &s, ours)
+				if err := s.Attach(l, observerFunc(func(Ready) { t.Error("told after Close") }), Readable); err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Write([][]byte{[]byte("busy")}); err != nil {
+					t.Error(err)
+				}
+				s.Close(false)
+			})
+			if got, err := io.ReadAll(peer); string(got) != "busy" || err != nil {
+				t.Errorf("%q, %v", got, err)
+			}
+		}
+	})
+}
+
 func TestHalfClose(t *testing.T) {
 	run(t, func(t *testing.T, k kind) {
 		l := start(t, Config{Portable: k.portable})
@@ -314,20 +338,23 @@ func TestMove(t *testing.T) {
 		loops := [2]*Loop{start(t, Config{Portable: k.portable}), start(t, Config{Portable: k.portable})}
 		var e *echo
 		moves := 0
-		s, peer := attach(t, k, loops[0], func(s *Socket) Observer { e = newEcho(s); return e })
-		e.onBytes = func(n int) bool {
-			moves++
-			to := loops[moves%2]
-			e.unsent = e.buf[:n]
-			e.flush() // an unfinished write goes on elsewhere
-			s.Requeue(Readable)
-			s.Detach()
-			return to.Post(func() {
-				if err := s.Attach(to, e, Readable); err != nil {
-					t.Error(err)
-				}
-			})
-		}
+		_, peer := attach(t, k, loops[0], func(s *Socket) Observer {
+			e = newEcho(s)
+			e.onBytes = func(n int) bool {
+				moves++
+				to := loops[moves%2]
+				e.unsent = e.buf[:n]
+				e.flush() // an unfinished write goes on elsewhere
+				s.Requeue(Readable)
+				s.Detach()
+				return to.Post(func() {
+					if err := s.Attach(to, e, Readable); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			return e
+		})
 		data := randomBytes(3 << 20)
 		var wg sync.WaitGroup
 		wg.Go(func() {

@@ -252,17 +252,22 @@ func (st *stream) serve(ctx context.Context, dial dialFunc) {
 	reader.Wait()
 }
 
-// established notes the end of a dial, and reports whether c is of use.
+// established notes the end of a dial, and reports whether c is of use. A stream
+// that was closed before has no use for c, but for sending what was written, if c
+// was there from the start.
 func (st *stream) established(c net.Conn, err error) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		st.readErr, st.writeErr = plain(err), plain(err)
-	} else {
+	case st.conn == nil && st.closed:
+		return false
+	default:
 		st.conn = c
 	}
 	st.announce()
-	return err == nil && !st.closed
+	return err == nil
 }
 
 func (st *stream) readAhead(c net.Conn) {

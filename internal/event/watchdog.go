@@ -68,7 +68,7 @@ func (w *Watchdog) check(now time.Time) {
 		if since != l.since {
 			l.since, l.missed, l.megaMissed = since, false, false
 		}
-		busy := now.Sub(time.UnixMilli(since))
+		busy := now.Sub(l.Loop.start) - time.Duration(since)
 		count(busy, w.miss, &l.missed, l.Miss)
 		count(busy, w.megaMiss, &l.megaMissed, l.MegaMiss)
 	}
