@@ -39,6 +39,17 @@ func Fields() conf.Fields {
 	}
 }
 
+// New reads the message at path and makes a full bucket. Errors go to errs; the
+// result is nil then.
+func New(cfg *typev3.TokenBucket, path conf.Path, errs *conf.Errors) *Bucket {
+	before := len(*errs)
+	c := FromProto(cfg, path, errs)
+	if len(*errs) > before {
+		return nil
+	}
+	return c.New()
+}
+
 // FromProto reads the message at path. Errors go to errs.
 func FromProto(cfg *typev3.TokenBucket, path conf.Path, errs *conf.Errors) Config {
 	conf.Check(cfg, Fields(), path, errs)
@@ -50,7 +61,7 @@ func FromProto(cfg *typev3.TokenBucket, path conf.Path, errs *conf.Errors) Confi
 		errs.Add(path.Field("tokens_per_fill"), "must be greater than 0")
 	}
 	if c.Interval < minFillInterval {
-		errs.Add(path.Field("fill_interval"), "must be at least %v", minFillInterval)
+		errs.Add(path.Field("fill_interval"), "must be at least %v, is %v", minFillInterval, c.Interval)
 	}
 	return c
 }
@@ -87,7 +98,7 @@ type Bucket struct {
 }
 
 // New returns a full bucket.
-func New(c Config) *Bucket {
+func (c Config) New() *Bucket {
 	b := &Bucket{Config: c}
 	b.empty.Store(-longest)
 	return b
@@ -119,19 +130,8 @@ func (b *Bucket) state(t int64) (tokens uint64, empty, old int64) {
 	return b.Max, t - b.span(b.Max), old
 }
 
-// Take takes n tokens and reports true, or takes none.
-func (b *Bucket) Take(now time.Time, n uint64) bool {
-	t := b.since(now)
-	for {
-		tokens, empty, old := b.state(t)
-		if tokens < n {
-			return false
-		}
-		if b.empty.CompareAndSwap(old, empty+b.span(n)) {
-			return true
-		}
-	}
-}
+// Take takes a token, and reports false if there is none.
+func (b *Bucket) Take(now time.Time) bool { return b.TakeUpTo(now, 1) == 1 }
 
 // TakeUpTo takes n tokens, or those that are there, and returns how many.
 func (b *Bucket) TakeUpTo(now time.Time, n uint64) uint64 {

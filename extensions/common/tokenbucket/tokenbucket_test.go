@@ -18,33 +18,29 @@ import (
 var start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func TestTake(t *testing.T) {
-	b := New(Config{Max: 3, PerFill: 1, Interval: 4 * time.Second})
+	b := Config{Max: 3, PerFill: 1, Interval: 4 * time.Second}.New()
 	for _, tc := range []struct {
 		at        time.Duration
-		n         uint64
 		ok        bool
 		remaining uint64
 		wait      time.Duration
 	}{
-		{0, 1, true, 2, 0},
-		{0, 1, true, 1, 0},
-		{0, 2, false, 1, 0},
-		{0, 1, true, 0, 4 * time.Second},
-		{time.Second, 1, false, 0, 3 * time.Second},
-		{4*time.Second - 1, 1, false, 0, 1},
-		{4 * time.Second, 1, true, 0, 4 * time.Second},
-		{3 * time.Second, 1, false, 0, 5 * time.Second}, // another loop, whose time is behind
-		{15 * time.Second, 2, true, 0, time.Second}, // 2 since 4s, and three quarters
-		{time.Hour, 4, false, 3, 0},
-		{time.Hour, 3, true, 0, 4 * time.Second}, // what did not fit is lost
-		{time.Hour, 0, true, 0, 4 * time.Second},
+		{0, true, 2, 0},
+		{0, true, 1, 0},
+		{0, true, 0, 4 * time.Second},
+		{time.Second, false, 0, 3 * time.Second},
+		{4*time.Second - 1, false, 0, 1},
+		{4 * time.Second, true, 0, 4 * time.Second},
+		{3 * time.Second, false, 0, 5 * time.Second}, // another loop, whose time is behind
+		{15 * time.Second, true, 1, 0},               // 2 since 4s, and three quarters
+		{15 * time.Second, true, 0, time.Second},
+		{time.Hour, true, 2, 0}, // what did not fit is lost
+		{time.Hour, true, 1, 0},
+		{time.Hour, true, 0, 4 * time.Second},
 	} {
 		now := start.Add(tc.at)
-		if got := b.Take(now, tc.n); got != tc.ok || b.Remaining(now) != tc.remaining {
-			t.Errorf("at %v take %d: got %v, %d left", tc.at, tc.n, got, b.Remaining(now))
-		}
-		if d := b.Wait(now); d < tc.wait || d > tc.wait+1 {
-			t.Errorf("at %v wait %v, want %v", tc.at, d, tc.wait)
+		if got := b.Take(now); got != tc.ok || b.Remaining(now) != tc.remaining || b.Wait(now) != tc.wait {
+			t.Errorf("at %v: got %v, %d left, wait %v; want %v", tc.at, got, b.Remaining(now), b.Wait(now), tc)
 		}
 	}
 }
@@ -74,13 +70,13 @@ func TestExtremes(t *testing.T) {
 		{Max: 1, PerFill: math.MaxUint32, Interval: time.Millisecond},
 		{Max: 0, PerFill: 1, Interval: time.Second},
 	} {
-		b := New(c)
+		b := c.New()
 		for _, d := range []time.Duration{0, 1, time.Second, 200 * 365 * 24 * time.Hour, -time.Hour} {
 			now := start.Add(d)
 			if left := b.Remaining(now); left > c.Max {
 				t.Errorf("%v: %d tokens", c, left)
 			}
-			if ok := b.Take(now, 1); ok && c.Max == 0 {
+			if ok := b.Take(now); ok && c.Max == 0 {
 				t.Errorf("%v gave a token", c)
 			}
 			b.TakeUpTo(now, math.MaxUint64)
@@ -97,7 +93,7 @@ func TestRate(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		c := Config{Max: rnd.Uint64N(50) + 1, PerFill: rnd.Uint64N(1000) + 1, Interval: time.Duration(rnd.IntN(1000)+50) * time.Millisecond}
-		b := New(c)
+		b := c.New()
 		taken, now := b.TakeUpTo(start, math.MaxUint64), start
 		if taken != c.Max {
 			t.Fatalf("%v: a new bucket held %d", c, taken)
@@ -117,13 +113,13 @@ func TestRate(t *testing.T) {
 
 // TestConcurrent checks that workers together get exactly what is there.
 func TestConcurrent(t *testing.T) {
-	b := New(Config{Max: 1000, PerFill: 10, Interval: time.Second})
+	b := Config{Max: 1000, PerFill: 10, Interval: time.Second}.New()
 	var got atomic.Int64
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
 			for i := range 1000 {
-				if b.Take(start.Add(time.Duration(i)*time.Millisecond), 1) {
+				if b.Take(start.Add(time.Duration(i) * time.Millisecond)) {
 					got.Add(1)
 				}
 			}
@@ -145,13 +141,17 @@ func TestFromProto(t *testing.T) {
 		{&typev3.TokenBucket{MaxTokens: 3, FillInterval: durationpb.New(time.Second)}, Config{3, 1, time.Second}, ""},
 		{&typev3.TokenBucket{TokensPerFill: wrapperspb.UInt32(7), FillInterval: durationpb.New(minFillInterval)}, Config{0, 7, minFillInterval}, ""},
 		{&typev3.TokenBucket{FillInterval: durationpb.New(time.Millisecond)}, Config{0, 1, time.Millisecond},
-			"token_bucket.fill_interval: must be at least 50ms"},
+			"token_bucket.fill_interval: must be at least 50ms, is 1ms"},
 		{&typev3.TokenBucket{TokensPerFill: wrapperspb.UInt32(0), FillInterval: durationpb.New(time.Second)}, Config{0, 0, time.Second},
 			"token_bucket.tokens_per_fill: must be greater than 0"},
 	} {
 		var errs conf.Errors
 		if got := FromProto(tc.cfg, path, &errs); got != tc.want || errs.Error() != tc.err {
 			t.Errorf("%v: got %v, %q", tc.cfg, got, errs.Error())
+		}
+		var again conf.Errors
+		if b := New(tc.cfg, path, &again); (b == nil) != (tc.err != "") || b != nil && b.Config != tc.want {
+			t.Errorf("%v: New differs", tc.cfg)
 		}
 	}
 	if _, missing, err := Fields().Split((&typev3.TokenBucket{}).ProtoReflect().Descriptor()); err != nil || len(missing) > 0 {
@@ -160,9 +160,9 @@ func TestFromProto(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	b := New(Config{Max: 1 << 30, PerFill: 1, Interval: time.Second})
-	b.Take(start, 1)
-	if n := testing.AllocsPerRun(100, func() { b.Take(start, 1) }); n != 0 {
+	b := Config{Max: 1 << 30, PerFill: 1, Interval: time.Second}.New()
+	b.Take(start)
+	if n := testing.AllocsPerRun(100, func() { b.Take(start) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -30,8 +30,8 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/internal/event"
 	"github.com/nuncio-proxy/nuncio/internal/l4/drain"
+	"github.com/nuncio-proxy/nuncio/testkit/httpfilter"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
-	fakeruntime "github.com/nuncio-proxy/nuncio/testkit/runtime"
 )
 
 // A rig is a manager with two workers, all of whose loops the test turns.
@@ -41,7 +41,7 @@ type rig struct {
 	loops   []*event.Loop // main first
 	manager *Manager
 	stats   *metrics.Scope
-	runtime fakeruntime.Values
+	runtime httpfilter.Runtime
 	server  *drain.Decision
 	logs    []string // access log entries
 	oplog   []string
@@ -49,7 +49,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T) *rig {
-	r := &rig{t: t, now: time.Unix(1e9, 0), stats: metrics.New(3), runtime: fakeruntime.Values{}}
+	r := &rig{t: t, now: time.Unix(1e9, 0), stats: metrics.New(3), runtime: httpfilter.Runtime{}}
 	before := descriptors(t)
 	for i, name := range []string{"main_thread", "worker_0", "worker_1"} {
 		l, err := event.New(event.Config{Name: name, Shard: i, Clock: func() time.Time { return r.now }, Seed: 1})

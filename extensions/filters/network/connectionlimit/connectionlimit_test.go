@@ -13,21 +13,21 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/testkit/connection"
+	"github.com/nuncio-proxy/nuncio/testkit/httpfilter"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
-	"github.com/nuncio-proxy/nuncio/testkit/runtime"
 )
 
 // A bench builds filters of one configuration.
 type bench struct {
 	loop    *loop.Fake
 	stats   *metrics.Scope
-	runtime runtime.Values
+	runtime httpfilter.Runtime
 	build   network.FilterBuilder
 }
 
 func newBench(t *testing.T, msg *limitv3.ConnectionLimit) *bench {
-	b := &bench{loop: loop.New(1), stats: metrics.New(1), runtime: runtime.Values{}}
+	b := &bench{loop: loop.New(1), stats: metrics.New(1), runtime: httpfilter.Runtime{}}
 	var errs conf.Errors
 	b.build = Factory{}.BuildNetworkFilter(msg, extension.NetworkContext{Context: extension.Context{
 		Stats: b.stats, Runtime: b.runtime}}, conf.Path{}, &errs)
