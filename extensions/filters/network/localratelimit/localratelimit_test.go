@@ -63,7 +63,7 @@ func TestConfigErrors(t *testing.T) {
 		t.Error("built")
 	}
 	want := "share_key: field share_key is not implemented\nstat_prefix: must not be empty\n" +
-		"token_bucket.max_tokens: must be greater than 0\ntoken_bucket.fill_interval: must be at least 50ms, is 0s"
+		"token_bucket.fill_interval: must be at least 50ms, is 0s"
 	if got := errs.Error(); got != want {
 		t.Error(got)
 	}
