@@ -7,6 +7,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/stats"
 )
 
 // The categories of extensions, in Envoy's words.
@@ -63,6 +64,8 @@ type HTTPRouteFilterFactory interface {
 // HTTPContext is what the factory of an HTTP filter may use.
 type HTTPContext struct {
 	Context
+	// Root is the server's scope, for statistics that are not below http.<stat_prefix>.
+	Root stats.Scope
 	// StatPrefix is "http.<stat_prefix>.", the name of the Stats scope.
 	StatPrefix string
 	Listener   Listener

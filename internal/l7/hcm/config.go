@@ -152,7 +152,7 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 		ReadBuffered: cfg.stats.cxRxBytesBuffered, WriteBuffered: cfg.stats.cxTxBytesBuffered,
 		DelayedCloseTimeouts: cfg.stats.cxDelayedCloseTimeout,
 	}
-	httpCtx := extension.HTTPContext{Context: ctx.Context, StatPrefix: prefix, Listener: ctx.Listener}
+	httpCtx := extension.HTTPContext{Context: ctx.Context, Root: ctx.Stats, StatPrefix: prefix, Listener: ctx.Listener}
 	httpCtx.Stats = scope
 	cfg.accessLogs = ctx.AccessLogs.Build(m.GetAccessLog(), path.Field("access_log"), errs)
 	cfg.readRoutes(m, httpCtx, path, errs)
