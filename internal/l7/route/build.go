@@ -52,18 +52,23 @@ func Build(cfg *routev3.RouteConfiguration, ctx BuildContext, path conf.Path, er
 	}
 	b.table = b.level(cfg, path)
 	t := &Table{name: cfg.GetName(), hosts: hostIndex{ignorePort: cfg.GetIgnorePortInHostMatching()}}
+	hosts := make([]*virtualHost, len(cfg.GetVirtualHosts()))
 	for i, vh := range cfg.GetVirtualHosts() {
 		at := path.Field("virtual_hosts").Index(i)
 		v := b.virtualHost(vh, at)
+		hosts[i] = v
 		for j, domain := range vh.GetDomains() {
 			if !t.hosts.add(domain, v) {
 				errs.Add(at.Field("domains").Index(j), "domain %q is used twice: domains must be unique, without regard to case", domain)
 			}
 		}
 	}
-	t.hosts.sort()
 	if len(*errs) > before {
 		return nil
+	}
+	t.hosts.sort()
+	for _, v := range hosts {
+		v.index = newIndex(v.entries)
 	}
 	return t
 }
@@ -102,7 +107,7 @@ func (b *builder) level(cfg levelConfig, path conf.Path) level {
 	}
 }
 
-// virtualHost builds a virtual host with its routes.
+// virtualHost builds a virtual host with its routes, but without their index.
 func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtualHost {
 	conf.Check(cfg, VirtualHostFields(), path, b.errs)
 	if cfg.GetName() == "" {
@@ -129,7 +134,6 @@ func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtual
 	for i, r := range cfg.GetRoutes() {
 		v.entries = append(v.entries, scope.entry(r, path.Field("routes").Index(i)))
 	}
-	v.index = newIndex(v.entries)
 	return v
 }
 

@@ -186,15 +186,29 @@ func (b *builder) addition(cfg *corev3.HeaderValueOption, path conf.Path) additi
 			a.action = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 		}
 	}
-	value, err := b.Formats.Compile(cfg.GetHeader().GetValue())
-	if err != nil {
-		b.errs.Add(path.Field("header").Field("value"), "%v", err)
+	a.literal = cfg.GetHeader().GetValue()
+	if a.literal != "" {
+		a.value = b.format(a.literal, path.Field("header").Field("value"))
+	}
+	if a.value == nil {
 		return a
 	}
-	if text, ok := value.Literal(); ok {
-		a.literal = text
-	} else {
-		a.value = value
+	if text, ok := a.value.Literal(); ok {
+		a.value, a.literal = nil, text
 	}
 	return a
+}
+
+// format compiles the value of a header, in which a missing value is nothing.
+func (b *builder) format(text string, path conf.Path) format.Format {
+	var errs conf.Errors
+	f := b.Formats.FromProto(&corev3.SubstitutionFormatString{
+		Format: &corev3.SubstitutionFormatString_TextFormatSource{TextFormatSource: &corev3.DataSource{
+			Specifier: &corev3.DataSource_InlineString{InlineString: text}}},
+		OmitEmptyValues: true,
+	}, path, &errs)
+	for i := range errs {
+		b.errs.Add(path, "%s", errs[i].Message) // at the text, and not at a field that nobody wrote
+	}
+	return f
 }

@@ -1,0 +1,173 @@
+package route
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nuncio-proxy/nuncio/api/conf"
+)
+
+// Errors of a route. The paths are below virtual_hosts[0].routes[0].
+func TestRouteErrors(t *testing.T) {
+	const forward = "match: {prefix: /}, route: {cluster: c, "
+	const weights = "match: {prefix: /}, route: {weighted_clusters: {clusters: ["
+	long := strings.Repeat("x", 4097)
+	for _, tc := range []struct{ yaml, want string }{
+		{"route: {cluster: c}", "match: one of prefix, path, safe_regex, path_separated_prefix, connect_matcher is required"},
+		{"match: {prefix: /}", ": one of route, redirect, direct_response, non_forwarding_action is required"},
+		{"match: {prefix: /}, route: {}", "route: one of cluster, cluster_header, weighted_clusters is required"},
+		{"match: {prefix: /}, route: {cluster: nope}", `route.cluster: unknown cluster "nope"`},
+		{"match: {prefix: /}, route: {cluster_header: ''}", "route.cluster_header: must not be empty"},
+		{"match: {prefix: /}, route: {cluster_specifier_plugin: x}", "route.cluster_specifier_plugin: field cluster_specifier_plugin is not implemented"},
+		{"match: {prefix: /}, filter_action: {}", "filter_action: field filter_action is not implemented"},
+
+		// conditions
+		{"match: {path_separated_prefix: /a/}, route: {cluster: c}", `match.path_separated_prefix: must have two characters or more, no "?" or "#", and not end with "/"`},
+		{"match: {path_match_policy: {name: x}}, route: {cluster: c}", "match.path_match_policy: field path_match_policy is not implemented"},
+		{"match: {safe_regex: {regex: '(a'}}, route: {cluster: c}", "match.safe_regex.regex: error parsing regexp: missing closing ): `(a`"},
+		{"match: {prefix: /, tls_context: {}}, route: {cluster: c}", "match.tls_context: field tls_context is not implemented"},
+		{"match: {prefix: /, cookies: [{name: x, string_match: {exact: a}}]}, route: {cluster: c}", "match.cookies: field cookies is not implemented"},
+		{"match: {prefix: /, dynamic_metadata: [{}], filter_state: [{}]}, route: {cluster: c}",
+			"match.dynamic_metadata: field dynamic_metadata is not implemented\nmatch.filter_state: field filter_state is not implemented"},
+		{"match: {prefix: /, headers: [{name: x}, {name: ''}]}, route: {cluster: c}", "match.headers[1].name: must not be empty"},
+		{"match: {prefix: /, query_parameters: [{name: a, string_match: {}}]}, route: {cluster: c}",
+			"match.query_parameters[0].string_match: one of exact, prefix, suffix, contains, safe_regex is required"},
+
+		// weighted clusters
+		{weights + "{name: c, weight: 0}]}}", "route.weighted_clusters.clusters: the sum of the weights must be from 1 to 4294967295, and is 0"},
+		{weights + "{name: c, weight: 4294967295}, {name: d, weight: 1}]}}", "route.weighted_clusters.clusters: the sum of the weights must be from 1 to 4294967295, and is 4294967296"},
+		{weights + "{name: c}, {name: d, weight: 1}]}}", "route.weighted_clusters.clusters[0].weight: is required"},
+		{weights + "{name: c, cluster_header: x, weight: 1}]}}", "route.weighted_clusters.clusters[0]: only one of name and cluster_header may be set"},
+		{weights + "{weight: 1}]}}", "route.weighted_clusters.clusters[0].name: must not be empty"},
+		{weights + "{name: nope, weight: 1}]}}", `route.weighted_clusters.clusters[0].name: unknown cluster "nope"`},
+		{weights + "{name: c, weight: 1, metadata_match: {}}], runtime_key_prefix: a}}",
+			"route.weighted_clusters.runtime_key_prefix: field runtime_key_prefix is not implemented\n" +
+				"route.weighted_clusters.clusters[0].metadata_match: field metadata_match is not implemented"},
+
+		// header mutations
+		{forward + "}, request_headers_to_add: [{header: {key: ':path', value: x}}]", "request_headers_to_add[0].header.key: :-prefixed or host headers may not be modified"},
+		{forward + "}, response_headers_to_add: [{header: {key: Host, value: x}}]", "response_headers_to_add[0].header.key: :-prefixed or host headers may not be modified"},
+		{forward + "}, request_headers_to_remove: [x, Host]", "request_headers_to_remove[1]: :-prefixed or host headers may not be removed"},
+		{forward + "}, request_headers_to_add: [{header: {key: x, value: x}, append: true, append_action: ADD_IF_ABSENT}]",
+			"request_headers_to_add[0].append: append and append_action must not both be set"},
+		{forward + "}, request_headers_to_add: [{header: {key: x, value: '%NOPE%'}}]", "request_headers_to_add[0].header.value: no operator NOPE"},
+		{forward + "}, request_headers_to_add: [{header: {key: x, raw_value: aGk=}}]", "request_headers_to_add[0].header.raw_value: field raw_value is not implemented"},
+
+		// rewrites and the rest of the action
+		{forward + "prefix_rewrite: /a, regex_rewrite: {pattern: {regex: a}, substitution: b}}", "route: prefix_rewrite and regex_rewrite must not both be set"},
+		{forward + `regex_rewrite: {pattern: {regex: (a)}, substitution: '\2'}}`, `route.regex_rewrite.substitution: \2 names a group that the regex does not have`},
+		{forward + "host_rewrite_path_regex: {pattern: {regex: '['}}}", "route.host_rewrite_path_regex.pattern.regex: error parsing regexp: missing closing ]: `[`"},
+		{forward + "timeout: -1s}", "route.timeout: must be a duration that is not negative"},
+		{forward + "max_stream_duration: {grpc_timeout_header_max: 1s}}", "route.max_stream_duration.grpc_timeout_header_max: field grpc_timeout_header_max is not implemented"},
+		{forward + "hash_policy: [{}], cors: {}, hedge_policy: {}, rate_limits: [{}], request_mirror_policies: [{}], internal_redirect_policy: {}}",
+			"route.request_mirror_policies: field request_mirror_policies is not implemented\nroute.rate_limits: field rate_limits is not implemented\n" +
+				"route.hash_policy: field hash_policy is not implemented\nroute.cors: field cors is not implemented\n" +
+				"route.internal_redirect_policy: field internal_redirect_policy is not implemented\nroute.hedge_policy: field hedge_policy is not implemented"},
+		{forward + "upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]}", `route.upgrade_configs[1].upgrade_type: upgrade "a" is listed twice`},
+		{forward + "upgrade_configs: [{upgrade_type: websocket, connect_config: {}}]}", "route.upgrade_configs[0].connect_config: is for CONNECT only"},
+		{forward + "upgrade_configs: [{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {}}}]}",
+			"route.upgrade_configs[0].connect_config.proxy_protocol_config: field proxy_protocol_config is not implemented"},
+
+		// retries
+		{forward + "retry_policy: {retry_on: '5xx,junk'}}", `route.retry_policy.retry_on: retry condition "junk" is not implemented`},
+		{forward + "retry_policy: {retry_back_off: {base_interval: 1s, max_interval: 0.5s}}}", "route.retry_policy.retry_back_off.max_interval: must not be less than base_interval"},
+		{forward + "retry_policy: {retry_back_off: {}}}", "route.retry_policy.retry_back_off.base_interval: is required"},
+		{forward + "retry_policy: {retry_host_predicate: [{name: x}]}}", "route.retry_policy.retry_host_predicate[0].typed_config: is required"},
+		{forward + `retry_policy: {retry_host_predicate: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}]}}`,
+			"route.retry_policy.retry_host_predicate[0].typed_config: retry host predicate envoy.config.route.v3.RetryPolicy is not implemented"},
+		{forward + "retry_policy: {retry_priority: {name: x}, rate_limited_retry_back_off: {}}}",
+			"route.retry_policy.retry_priority: field retry_priority is not implemented\n" +
+				"route.retry_policy.rate_limited_retry_back_off: field rate_limited_retry_back_off is not implemented"},
+
+		// redirects and direct responses
+		{"match: {prefix: /}, redirect: {path_rewrite: x}", "redirect.path_rewrite: field path_rewrite is not implemented"},
+		{"match: {prefix: /}, direct_response: {status: 600}", "direct_response.status: must be from 200 to 599"},
+		{"match: {prefix: /}, direct_response: {status: 200, body_format: {}}", "direct_response.body_format: field body_format is not implemented"},
+		{"match: {prefix: /}, direct_response: {status: 200, body: {inline_string: " + long + "}}", "direct_response.body.inline_string: response body has 4097 bytes; the maximum is 4096"},
+		{"match: {prefix: /}, direct_response: {status: 200, body: {filename: /nonexistent}}", "direct_response.body.filename: stat /nonexistent: no such file or directory"},
+		{"match: {prefix: /}, direct_response: {status: 200, body: {environment_variable: HOME}}", "direct_response.body.environment_variable: field environment_variable is not implemented"},
+
+		// configuration of filters
+		{forward + `}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig}}`,
+			`typed_per_filter_config["x"].config: is required, unless disabled is set; an empty one enables the filter`},
+		{forward + `}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}`,
+			`typed_per_filter_config["x"]: no HTTP filter takes "envoy.config.route.v3.RetryPolicy" as configuration of a route`},
+		{forward + `}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute}}}`,
+			`typed_per_filter_config["x"].config.buffer: is required here`},
+		{forward + "}, tracing: {}, decorator: {operation: x}, per_request_buffer_limit_bytes: 1, metadata: {typed_filter_metadata: {x: {}}}",
+			"metadata.typed_filter_metadata: field typed_filter_metadata is not implemented\ndecorator: field decorator is not implemented\n" +
+				"tracing: field tracing is not implemented\nper_request_buffer_limit_bytes: field per_request_buffer_limit_bytes is not implemented"},
+	} {
+		const at = "virtual_hosts[0].routes[0]"
+		want := ""
+		for i, line := range strings.Split(tc.want, "\n") {
+			if i > 0 {
+				want += "\n"
+			}
+			if !strings.HasPrefix(line, ":") {
+				line = "." + line
+			}
+			want += at + line
+		}
+		check(t, "virtual_hosts: [{name: v, domains: ['*'], routes: [{"+tc.yaml+"}]}]", want)
+	}
+}
+
+func TestTableErrors(t *testing.T) {
+	for _, tc := range []struct{ yaml, want string }{
+		{"virtual_hosts: [{name: a, domains: [x.com]}, {name: b, domains: [y, X.com]}]",
+			`virtual_hosts[1].domains[1]: domain "X.com" is used twice: domains must be unique, without regard to case`},
+		{"virtual_hosts: [{name: a, domains: ['*', '*']}]", `virtual_hosts[0].domains[1]: domain "*" is used twice: domains must be unique, without regard to case`},
+		{"virtual_hosts: [{name: a, domains: ['*.x']}, {name: a, domains: ['*.X']}]", `virtual_hosts[1].domains[0]: domain "*.X" is used twice: domains must be unique, without regard to case`},
+		{"virtual_hosts: [{name: a, domains: ['x.*', '*.x', x, 'X.*']}]", `virtual_hosts[0].domains[3]: domain "X.*" is used twice: domains must be unique, without regard to case`},
+		{"virtual_hosts: [{name: '', domains: []}]", "virtual_hosts[0].name: must not be empty\nvirtual_hosts[0].domains: must not be empty"},
+		{"virtual_hosts: [{name: a, domains: ['*'], matcher: {}, cors: {}, virtual_clusters: [{}], hedge_policy: {}}]",
+			"virtual_hosts[0].matcher: field matcher is not implemented\nvirtual_hosts[0].virtual_clusters: field virtual_clusters is not implemented\n" +
+				"virtual_hosts[0].cors: field cors is not implemented\nvirtual_hosts[0].hedge_policy: field hedge_policy is not implemented"},
+		{"vhds: {}, internal_only_headers: [x], vhost_header: x-h, cluster_specifier_plugins: [{}]",
+			"vhds: field vhds is not implemented\ninternal_only_headers: field internal_only_headers is not implemented\n" +
+				"cluster_specifier_plugins: field cluster_specifier_plugins is not implemented\nvhost_header: field vhost_header is not implemented"},
+		{"request_headers_to_remove: [':path'], response_headers_to_add: [{}]",
+			"request_headers_to_remove[0]: :-prefixed or host headers may not be removed\n" +
+				"response_headers_to_add[0].header.key: :-prefixed or host headers may not be modified"},
+		{"virtual_hosts: [{name: a, domains: [x], retry_policy: {retry_on: x}, routes: [{match: {prefix: /}, route: {cluster: nope}}]}]",
+			"virtual_hosts[0].retry_policy.retry_on: retry condition \"x\" is not implemented\nvirtual_hosts[0].routes[0].route.cluster: unknown cluster \"nope\""},
+	} {
+		check(t, "{"+tc.yaml+"}", tc.want)
+	}
+}
+
+// check builds what may break the rules of the proto files too: Build does not
+// rely on them.
+func check(t *testing.T, yaml, want string) {
+	t.Helper()
+	cfg, _ := parse(yaml)
+	var errs conf.Errors
+	if table := Build(cfg, testContext(t), conf.Path{}, &errs); table != nil || errs.Error() != want {
+		if len(yaml) > 300 {
+			yaml = yaml[:300]
+		}
+		t.Errorf("%s\n got %s\nwant %s", yaml, errs, want)
+	}
+}
+
+func TestAccepted(t *testing.T) {
+	for _, yaml := range []string{
+		"{}",
+		"virtual_hosts: [{name: a, domains: [x]}, {name: a, domains: ['x*y', '*x*', 'x*', '']}]",
+		"{validate_clusters: false, virtual_hosts: [{name: a, domains: ['*'], routes: [{match: {prefix: ''}, route: {cluster: nope}}]}]}",
+		"virtual_hosts: [{name: a, domains: ['*'], routes: [{match: {path: rel}, redirect: {https_redirect: false, port_redirect: 70000}}]}]",
+	} {
+		build(t, yaml)
+	}
+	var errs conf.Errors
+	cfg, _ := parse("{validate_clusters: true, virtual_hosts: [{name: a, domains: ['*'], routes: [{match: {prefix: ''}, route: {cluster: nope}}]}]}")
+	ctx := testContext(t)
+	ctx.ValidateClusters = false
+	if Build(cfg, ctx, conf.Path{}, &errs) != nil {
+		t.Error("validate_clusters does not work")
+	}
+	if Build(nil, ctx, conf.Path{}, new(conf.Errors)) == nil {
+		t.Error("a configuration without anything is refused")
+	}
+}
