@@ -19,9 +19,15 @@ func SetAuthority(h *httpmsg.Headers, host string, keepOriginal, forwarded bool)
 		switch {
 		case !ok || list == "":
 			h.Set(httpmsg.XForwardedHost, old)
-		case list[strings.LastIndexByte(list, ',')+1:] != old:
+		case last(list) != old:
 			h.Set(httpmsg.XForwardedHost, list+","+old)
 		}
 	}
 	h.Set(httpmsg.Authority, host)
+}
+
+// last returns the last element of a comma-separated list that is not empty.
+func last(list string) string {
+	list = strings.TrimRight(list, ",")
+	return list[strings.LastIndexByte(list, ',')+1:]
 }

@@ -31,10 +31,11 @@ type Route struct {
 	Direct      *Direct
 	Metadata    map[string]*structpb.Struct
 	// Response changes the headers of every response of this route, local ones
-	// included; nil if there is nothing to change.
+	// included, for which it comes before their content-type is chosen; nil if there is
+	// nothing to change.
 	Response HeaderMutation
-	// FilterConfigs holds configuration for filters, the most specific first of this
-	// route, its virtual host and the table. Use FilterConfig.
+	// FilterConfigs holds configuration for filters, the most specific first: of the
+	// weighted cluster, this route, its virtual host, the table. Use FilterConfig.
 	FilterConfigs []FilterConfig
 	// StatPrefix names vhost.<vh>.route.<prefix> statistics, "" for none.
 	StatPrefix string
@@ -50,7 +51,8 @@ type VirtualHost struct {
 }
 
 // A FilterConfig is configuration of a route for the filter with that name in the
-// filter chain.
+// filter chain. Without Config and Disabled it turns on a filter that the chain has
+// disabled.
 type FilterConfig struct {
 	Filter   string
 	Config   any // what the factory's BuildRouteConfig returned; nil if only Disabled matters

@@ -142,6 +142,9 @@ func TestRewrites(t *testing.T) {
 		{headers("/lit", ":authority", "a:99"), ":authority=lit.host :path=/lit x-envoy-original-host=a:99"},
 		{headers("/xfh"), ":authority=lit.host :path=/xfh x-envoy-original-host=a x-forwarded-host=a"},
 		{headers("/xfh", "x-forwarded-host", "p, a"), ":authority=lit.host :path=/xfh x-forwarded-host=p, a,a x-envoy-original-host=a"},
+		{headers("/xfh", "x-forwarded-host", "a,"), ":authority=lit.host :path=/xfh x-forwarded-host=a, x-envoy-original-host=a"},
+		{headers("/xfh", "x-forwarded-host", ","), ":authority=lit.host :path=/xfh x-forwarded-host=,,a x-envoy-original-host=a"},
+		{headers("/xfh", "x-forwarded-host", ""), ":authority=lit.host :path=/xfh x-forwarded-host=a x-envoy-original-host=a"},
 		{headers("/xfh", "x-forwarded-host", "p,a"), ":authority=lit.host :path=/xfh x-forwarded-host=p,a x-envoy-original-host=a"},
 		{headers("/xfh", "x-forwarded-host", "p", "x-forwarded-host", "q"), ":authority=lit.host :path=/xfh x-forwarded-host=p,q,a x-envoy-original-host=a"},
 		{headers("/hdr", "x-new", "h1", "x-new", "h2"), ":authority=h1 :path=/hdr x-new=h1 x-new=h2 x-envoy-original-host=a x-forwarded-host=a"},
@@ -210,7 +213,7 @@ func TestHeaderMutations(t *testing.T) {
 		{headers("/many", "x-c", "0"), "x-c=0 x-a=2 x-a=1 x-e= x-g=[] x-upper=V"},
 		{headers("/join", "x-a", "0", "user-agent", "mine", "x-forwarded-for", "1", "cookie", "a=1"),
 			"x-a=0 user-agent=mine,ua x-forwarded-for=1,9 cookie=a=1 x-a=1 cookie=z=9"},
-		{headers("/old", "accept", "1", "x-a", "0", "x-b", "0", "x-b", "3"), "accept=2 x-a=0 x-b=2 x-b=1"},
+		{headers("/old", "accept", "1", "accept", "3", "x-a", "0", "x-b", "0", "x-b", "3"), "x-a=0 x-b=2 accept=2 x-b=1"},
 	} {
 		path := tc.h.Get(httpmsg.Path)
 		got := rewritten(t, table, tc.h, true)

@@ -75,7 +75,7 @@ func (s *hostScope) known(name string, path conf.Path) string {
 	switch {
 	case name == "":
 		s.errs.Add(path, "must not be empty")
-	case s.ValidateClusters && s.Clusters.Get(name) == nil:
+	case s.ValidateClusters && !s.Clusters.Known(name):
 		s.errs.Add(path, "unknown cluster %q", name)
 	}
 	return name

@@ -120,25 +120,26 @@ func (a *addition) overwrites() bool {
 		a.action == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 }
 
-// set keeps the place of a header that is one value; another one moves to the end.
+// set puts the header at the end, where Envoy has it too.
 func (a *addition) set(h *httpmsg.Headers, value string) {
-	if a.joined {
-		h.SetName(a.name, value)
-		return
-	}
 	h.RemoveName(a.name)
 	h.Add(a.name, value)
 }
 
+// append adds a field, or a value to the one field.
 func (a *addition) append(h *httpmsg.Headers, value string) {
-	if old, found := h.Find(a.name); found && a.joined {
-		if joined, _ := h.Joined(a.name); old != "" || joined != "" {
-			value = joined + "," + value
-		}
-		h.SetName(a.name, value)
+	if !a.joined {
+		h.Add(a.name, value)
 		return
 	}
-	h.Add(a.name, value)
+	switch old, found := h.Joined(a.name); {
+	case !found:
+		h.Add(a.name, value)
+	case old == "":
+		h.SetName(a.name, value)
+	default:
+		h.SetName(a.name, old+","+value)
+	}
 }
 
 // mutation builds the mutation of one level; which is "request" or "response".

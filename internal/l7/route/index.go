@@ -16,8 +16,7 @@ type pathIndex struct {
 	folds                  bool // there are routes without case
 }
 
-func newIndex(entries []entry) pathIndex {
-	x := pathIndex{exact: map[string][]int32{}, exactFold: map[string][]int32{}}
+func newIndex(entries []entry) (x pathIndex) {
 	for i := range entries {
 		x.add(&entries[i].path, int32(i))
 	}
@@ -25,13 +24,16 @@ func newIndex(entries []entry) pathIndex {
 }
 
 func (x *pathIndex) add(m *pathMatch, i int32) {
-	exact, prefixes := x.exact, &x.prefixes
+	exact, prefixes := &x.exact, &x.prefixes
 	if m.fold {
-		exact, prefixes, x.folds = x.exactFold, &x.prefixesFold, true
+		exact, prefixes, x.folds = &x.exactFold, &x.prefixesFold, true
 	}
 	switch m.kind {
 	case pathExact:
-		exact[m.text] = append(exact[m.text], i)
+		if *exact == nil {
+			*exact = map[string][]int32{}
+		}
+		(*exact)[m.text] = append((*exact)[m.text], i)
 	case pathRegex:
 		prefixes.insert(m.re.Prefix(), i)
 	case pathConnect:

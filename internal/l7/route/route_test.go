@@ -62,6 +62,8 @@ func (clusters) Get(name string) upstream.Cluster {
 	return nil
 }
 
+func (c clusters) Known(name string) bool { return c.Get(name) != nil }
+
 // settings is a runtime with nothing but percentages.
 type settings map[string]uint32
 
