@@ -19,6 +19,9 @@ type Clusters interface {
 	// Get returns the cluster with that name, nil if there is none. What it returns
 	// stays usable after the cluster is removed, and then has no hosts.
 	Get(name string) Cluster
+	// Known reports whether the name is configured: Get may still be nil, while the
+	// cluster looks for its hosts.
+	Known(name string) bool
 }
 
 // A Cluster is a group of hosts that serve the same. Its methods are called on any

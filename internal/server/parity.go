@@ -1,0 +1,83 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
+	"github.com/nuncio-proxy/nuncio/internal/control/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/internal/l4/listener"
+	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
+	"github.com/nuncio-proxy/nuncio/internal/l7/route"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/cluster"
+)
+
+// WriteParity writes docs/parity.md: which fields of which message are implemented,
+// by the lists that the code itself refuses all others with.
+func WriteParity(w io.Writer, factories []extension.Factory) error {
+	fmt.Fprint(w, `# What of Envoy's configuration is implemented
+
+This page is generated from the lists that the code checks a configuration against
+(go test ./cmd/nuncio -update). A field that is not implemented is refused by name when it
+is set; nothing is accepted and ignored.
+
+## Extensions
+
+| category | name | configuration |
+|---|---|---|
+`)
+	all := append([]extension.Factory{&hcm.Factory{}}, factories...)
+	slices.SortFunc(all, func(a, b extension.Factory) int {
+		return strings.Compare(a.Category()+"/"+a.Name(), b.Category()+"/"+b.Name())
+	})
+	lists := slices.Concat([]conf.Fields{bootstrap.Fields(), adminFields, runtimeconf.Fields}, listener.Fields(),
+		route.Fields(), cluster.Fields(), hcm.AllFields())
+	for _, f := range all {
+		fmt.Fprintf(w, "| %s | %s | %s |\n", f.Category(), f.Name(), f.Config().ProtoReflect().Descriptor().FullName())
+		lists = append(lists, f.Fields()...)
+	}
+	slices.SortStableFunc(lists, func(a, b conf.Fields) int { return strings.Compare(string(a.Message), string(b.Message)) })
+	lists = slices.CompactFunc(lists, func(a, b conf.Fields) bool { return a.Message == b.Message && slices.Equal(a.Names, b.Names) })
+	fmt.Fprint(w, "\n## Messages\n")
+	for _, list := range lists {
+		if err := writeFields(w, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFields(w io.Writer, list conf.Fields) error {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(list.Message)
+	if err != nil {
+		return fmt.Errorf("%s: %w", list.Message, err)
+	}
+	message, ok := found.(protoreflect.MessageDescriptor)
+	if !ok {
+		return fmt.Errorf("%s is no message", list.Message)
+	}
+	implemented, missing, err := list.Split(message)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\n### %s\n\n", list.Message)
+	fmt.Fprintf(w, "Implemented (%d): %s\n", len(implemented), fieldList(implemented))
+	if len(missing) > 0 {
+		fmt.Fprintf(w, "\nRefused (%d): %s\n", len(missing), fieldList(missing))
+	}
+	return nil
+}
+
+func fieldList(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return "`" + strings.Join(names, "`, `") + "`"
+}
