@@ -246,7 +246,7 @@ func (f *filter) tryAgain(wanted bool) bool {
 	s.UpstreamRqRetry.Inc(f.shard)
 	s.UpstreamRqRetryBackoffExponential.Inc(f.shard)
 	r.waiting = true
-	f.arm(&f.timers.retry, f.onBackoff, r.nextBackoff(f.d.Random()))
+	f.arm(&f.timers.retry, (*filter).onBackoff, r.nextBackoff(f.d.Random()))
 	return true
 }
 

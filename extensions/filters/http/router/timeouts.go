@@ -17,10 +17,11 @@ type timers struct {
 	response, perTry, perTryIdle, maxDuration, retry event.Timer
 }
 
-// arm arms the timer at t, which calls do.
-func (f *filter) arm(t *event.Timer, do func(), d time.Duration) {
+// arm arms the timer at t, which calls do. (A method value instead of a method
+// expression would be an allocation each time.)
+func (f *filter) arm(t *event.Timer, do func(*filter), d time.Duration) {
 	if *t == nil {
-		*t = f.d.NewTimer(do)
+		*t = f.d.NewTimer(func() { do(f) })
 	}
 	(*t).Enable(d)
 }
@@ -118,7 +119,7 @@ func (f *filter) sinceComplete() time.Duration {
 
 func (f *filter) armResponseTimeout() {
 	if f.timeouts.response > 0 {
-		f.arm(&f.timers.response, f.onResponseTimeout, f.timeouts.response)
+		f.arm(&f.timers.response, (*filter).onResponseTimeout, f.timeouts.response)
 	}
 }
 
