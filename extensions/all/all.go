@@ -1,0 +1,25 @@
+// Package all lists the extensions that the standard program has.
+package all
+
+import (
+	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/router"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/network/connectionlimit"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/network/directresponse"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/network/echo"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/network/localratelimit"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/network/tcpproxy"
+)
+
+// Factories returns a factory of each extension, for proxymain.Main.
+func Factories() []extension.Factory {
+	return []extension.Factory{
+		router.Factory{},
+
+		connectionlimit.Factory{},
+		directresponse.Factory{},
+		echo.Factory{},
+		localratelimit.Factory{},
+		tcpproxy.Factory{},
+	}
+}
