@@ -37,8 +37,8 @@ const (
 // downstream connection's read filter and callbacks; peer is the upstream's.
 //
 // Until the upstream connection is up, reading from the downstream is disabled. If
-// it never is, the downstream is closed with its data unread, so that a client that
-// has sent some sees a reset.
+// it never is, the downstream is reset. Envoy closes with what the client sent
+// unread, which is a reset too, unless the client has sent nothing yet.
 type filter struct {
 	config *config
 	cb     network.ReadCallbacks
@@ -161,7 +161,7 @@ func (f *filter) attempted(host upstream.Host) {
 // fail closes the downstream connection: there is no upstream.
 func (f *filter) fail(flag streaminfo.Flags, why failure) {
 	f.stream.Flags |= flag
-	f.down.Close(network.NoFlush, failureDetails+strconv.Itoa(int(why)))
+	f.down.Close(network.AbortReset, failureDetails+strconv.Itoa(int(why)))
 }
 
 // OnData implements network.ReadFilter.

@@ -73,6 +73,8 @@ func (c *cluster) Cancel() { c.gone++; c.waiting = nil }
 
 type clusters map[string]*cluster
 
+func (c clusters) Known(name string) bool { return c[name] != nil }
+
 func (c clusters) Get(name string) upstream.Cluster {
 	if found := c[name]; found != nil {
 		return found
@@ -228,7 +230,7 @@ func TestFailures(t *testing.T) {
 		for _, later := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s later=%v", c.name, later), func(t *testing.T) {
 				b := newBenchAnswering(t, c.config, c.answers, later)
-				if !b.down.WasClosed || b.down.CloseType != network.NoFlush || b.down.ReadDisabled != 1 {
+				if !b.down.WasClosed || b.down.CloseType != network.AbortReset || b.down.ReadDisabled != 1 {
 					t.Errorf("%v, %v, disabled %d", b.down.WasClosed, b.down.CloseType, b.down.ReadDisabled)
 				}
 				b.wantLog("TcpConnectionEnd " + c.log + " upstream_reason= rx=0 tx=0 up=0/0")
