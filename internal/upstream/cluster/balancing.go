@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	leastrequestv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/least_request/v3"
+	randomv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/random/v3"
+	roundrobinv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/round_robin/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/lb"
+)
+
+// Balancing is how hosts are chosen.
+type Balancing struct {
+	Policy                 lb.Policy
+	OverprovisioningFactor uint32
+	PanicThreshold         float64
+	ChoiceCount            int
+	// ActiveRequestBias may be overridden by the runtime if BiasKey is not "".
+	ActiveRequestBias float64
+	BiasKey           string
+}
+
+const (
+	defaultOverprovisioning = 140
+	defaultChoiceCount      = 2
+	minChoiceCount          = 2
+	panicThresholdKey       = "upstream.healthy_panic_threshold"
+)
+
+// balancer returns the configuration of the balancer with the runtime that
+// overrides parts of it.
+func (b *Balancing) balancer(runtime runtimeconf.Loader) lb.Config {
+	c := lb.Config{
+		Policy: b.Policy, OverprovisioningFactor: b.OverprovisioningFactor, ChoiceCount: b.ChoiceCount,
+		ActiveRequestBias: func() float64 { return b.ActiveRequestBias },
+		PanicThreshold:    func() float64 { return min(100, runtime.Snapshot().Double(panicThresholdKey, b.PanicThreshold)) },
+	}
+	if b.BiasKey != "" {
+		c.ActiveRequestBias = func() float64 { return max(0, runtime.Snapshot().Double(b.BiasKey, b.ActiveRequestBias)) }
+	}
+	return c
+}
+
+func balancingFields() []conf.Fields {
+	return []conf.Fields{oldRoundRobinFields(), roundRobinFields(), leastRequestFields(), randomFields()}
+}
+
+func oldRoundRobinFields() conf.Fields {
+	return conf.Fields{Message: "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig"}
+}
+
+func roundRobinFields() conf.Fields {
+	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin"}
+}
+
+func leastRequestFields() conf.Fields {
+	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+		Names: []string{"choice_count", "active_request_bias"}}
+}
+
+func randomFields() conf.Fields {
+	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.random.v3.Random"}
+}
+
+func parseBalancing(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) Balancing {
+	b := Balancing{
+		OverprovisioningFactor: uint32Or(msg.GetLoadAssignment().GetPolicy().GetOverprovisioningFactor(), defaultOverprovisioning),
+		PanicThreshold:         defaultPanicThreshold,
+		ChoiceCount:            defaultChoiceCount,
+		ActiveRequestBias:      1,
+	}
+	if p := msg.GetCommonLbConfig().GetHealthyPanicThreshold(); p != nil {
+		b.PanicThreshold = p.GetValue()
+	}
+	if c := msg.GetRoundRobinLbConfig(); c != nil {
+		conf.Check(c, oldRoundRobinFields(), path.Field("round_robin_lb_config"), errs)
+	}
+	if policy := msg.GetLoadBalancingPolicy(); policy != nil {
+		b.parsePolicy(policy, path.Field("load_balancing_policy"), errs)
+		return b
+	}
+	switch msg.GetLbPolicy() {
+	case clusterv3.Cluster_ROUND_ROBIN:
+		b.Policy = lb.RoundRobin
+	case clusterv3.Cluster_LEAST_REQUEST:
+		b.Policy = lb.LeastRequest
+		c := msg.GetLeastRequestLbConfig()
+		b.leastRequest(c.GetChoiceCount(), c.GetActiveRequestBias())
+	case clusterv3.Cluster_RANDOM:
+		b.Policy = lb.Random
+	case clusterv3.Cluster_LOAD_BALANCING_POLICY_CONFIG:
+		errs.Add(path.Field("load_balancing_policy"), "must be set if lb_policy is LOAD_BALANCING_POLICY_CONFIG")
+	default:
+		errs.Add(path.Field("lb_policy"), "value %s is not implemented", msg.GetLbPolicy())
+	}
+	return b
+}
+
+// parsePolicy takes the first policy of the list that is implemented, as the list is
+// meant.
+func (b *Balancing) parsePolicy(msg *clusterv3.LoadBalancingPolicy, path conf.Path, errs *conf.Errors) {
+	path = path.Field("policies")
+	for i, p := range msg.GetPolicies() {
+		at := path.Index(i).Field("typed_extension_config").Field("typed_config")
+		var unknown conf.Errors
+		switch m := extension.Unpack(p.GetTypedExtensionConfig().GetTypedConfig(), at, &unknown).(type) {
+		case *roundrobinv3.RoundRobin:
+			conf.Check(m, roundRobinFields(), at, errs)
+			b.Policy = lb.RoundRobin
+			return
+		case *leastrequestv3.LeastRequest:
+			conf.Check(m, leastRequestFields(), at, errs)
+			b.Policy = lb.LeastRequest
+			b.leastRequest(m.GetChoiceCount(), m.GetActiveRequestBias())
+			return
+		case *randomv3.Random:
+			conf.Check(m, randomFields(), at, errs)
+			b.Policy = lb.Random
+			return
+		}
+	}
+	errs.Add(path, "none of these load balancing policies is implemented; there are round_robin, least_request and random")
+}
+
+func (b *Balancing) leastRequest(choices *wrapperspb.UInt32Value, bias *corev3.RuntimeDouble) {
+	b.ChoiceCount = max(int(uint32Or(choices, defaultChoiceCount)), minChoiceCount)
+	if bias != nil {
+		b.ActiveRequestBias, b.BiasKey = max(0, bias.GetDefaultValue()), bias.GetRuntimeKey()
+	}
+}

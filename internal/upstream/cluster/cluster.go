@@ -1,0 +1,243 @@
+package cluster
+
+import (
+	"sync/atomic"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/connpool"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/lb"
+)
+
+// A Cluster implements upstream.Cluster.
+type Cluster struct {
+	// read-only
+	config    *Config
+	info      upstream.Info
+	stats     *upstream.Stats
+	pools     connpool.Config
+	balancer  *lb.Balancer
+	resources [2]upstream.Resources // by priority; any goroutine
+
+	hosts atomic.Pointer[host.Set] // stored by the main goroutine
+
+	// owned by the main goroutine
+	members   members
+	byAddress map[address.Address]*host.Host
+	scopes    []stats.Scope
+	names     []*name // of DNS clusters
+	waiting   int     // names without a first answer
+	ready     func()  // called once, when there are none
+	closed    bool
+}
+
+var _ upstream.Cluster = (*Cluster)(nil)
+
+// newCluster returns a cluster without hosts; start finds them.
+func newCluster(c *Config, o *Options) *Cluster {
+	cl := &Cluster{config: c, info: c.Info, byAddress: map[address.Address]*host.Host{}}
+	scope := o.Stats.Scope("cluster." + c.Info.ObservabilityName + ".")
+	cl.scopes = []stats.Scope{scope}
+	sub := func(prefix string) stats.Scope {
+		s := scope.Scope(prefix)
+		cl.scopes = append(cl.scopes, s)
+		return s
+	}
+	cl.members = newMembers(scope)
+	cl.stats = newStats(scope, sub)
+	for p := range cl.resources {
+		initResources(&cl.resources[p], c.Limits[p], sub("circuit_breakers."+upstream.Priority(p).String()+"."))
+	}
+	cl.pools = connpool.Config{
+		Dial: connpool.NewDialer(connpool.DialConfig{
+			Socket: c.Socket, ConnectTimeout: c.Info.ConnectTimeout, BufferLimit: c.Info.PerConnectionBufferLimit,
+			NextID: o.NextConnectionID,
+		}),
+		Codec:                    &c.Protocol.Codec,
+		IdleTimeout:              c.Protocol.IdleTimeout,
+		MaxConnectionDuration:    c.Protocol.MaxConnectionDuration,
+		MaxRequestsPerConnection: c.Protocol.MaxRequestsPerConnection,
+		MaxConnectionsPerHost:    [2]int64{c.Limits[0].ConnectionsPerHost, c.Limits[1].ConnectionsPerHost},
+		Stats:                    cl.stats,
+		Bytes:                    connectionStats(cl.stats),
+		Shards:                   o.Shards,
+	}
+	cl.balancer = lb.New(c.Balancing.balancer(o.Runtime), cl.members.panics)
+	cl.hosts.Store(host.NewSet(nil))
+	return cl
+}
+
+// start finds the hosts and calls ready when they are known, or when each name was
+// asked for once; before it returns if there are no names.
+func (c *Cluster) start(o *Options, ready func()) {
+	c.ready = ready
+	if c.config.Discovery == Static {
+		c.rebuild()
+		c.isReady()
+		return
+	}
+	c.setHosts(nil)
+	for i := range c.config.Endpoints {
+		c.names = append(c.names, newName(c, &c.config.Endpoints[i], o))
+	}
+	c.waiting = len(c.names)
+	if c.waiting == 0 || !c.config.WaitForWarm {
+		c.isReady()
+	}
+	for _, n := range c.names {
+		n.resolve()
+	}
+}
+
+// whenReady calls f when the cluster is ready, at once if it is.
+func (c *Cluster) whenReady(f func()) {
+	before := c.ready
+	if before == nil {
+		f()
+		return
+	}
+	c.ready = func() {
+		before()
+		f()
+	}
+}
+
+func (c *Cluster) isReady() {
+	if ready := c.ready; ready != nil {
+		c.ready = nil
+		ready()
+	}
+}
+
+// rebuild makes the hosts from the endpoints and the answers to their names.
+func (c *Cluster) rebuild() {
+	var hosts []*host.Host
+	seen := map[address.Address]bool{}
+	add := func(e *Endpoint, a address.Address) {
+		if !seen[a] { // the first of several endpoints with one address counts
+			seen[a] = true
+			hosts = append(hosts, c.host(e, a))
+		}
+	}
+	if c.config.Discovery == Static {
+		for i := range c.config.Endpoints {
+			add(&c.config.Endpoints[i], c.config.Endpoints[i].Host.Address)
+		}
+	}
+	for _, n := range c.names {
+		for _, a := range n.addresses {
+			add(n.endpoint, a)
+		}
+	}
+	c.setHosts(hosts)
+}
+
+// host returns the host with that address: the one there is, or a new one.
+func (c *Cluster) host(e *Endpoint, a address.Address) *host.Host {
+	if h := c.byAddress[a]; h != nil {
+		return h
+	}
+	config := e.Host
+	config.Address = a
+	h := host.New(config)
+	for p := range c.resources {
+		h.SetPool(upstream.Priority(p), connpool.New(&c.pools, h, upstream.Priority(p), &c.resources[p]))
+	}
+	c.members.matched.Inc(stats.Any)
+	return h
+}
+
+// setHosts publishes hosts. Those that are no longer among them drain.
+func (c *Cluster) setHosts(hosts []*host.Host) {
+	set := host.NewSet(hosts)
+	now := make(map[address.Address]*host.Host, len(hosts))
+	changed := false
+	for _, h := range hosts {
+		now[h.Address()] = h
+		changed = changed || c.byAddress[h.Address()] != h
+	}
+	before := c.byAddress
+	c.byAddress = now
+	c.hosts.Store(set)
+	c.balancer.Update(set)
+	for a, h := range before {
+		if now[a] != h {
+			changed = true
+			h.Drain()
+		}
+	}
+	if changed {
+		c.members.change.Inc(stats.Any)
+	}
+	total, healthy, degraded, excluded := set.Counts()
+	c.members.total.Set(uint64(total))
+	c.members.healthy.Set(uint64(healthy))
+	c.members.degraded.Set(uint64(degraded))
+	c.members.excluded.Set(uint64(excluded))
+}
+
+// close removes all hosts. Requests that are under way go on.
+func (c *Cluster) close() {
+	c.closed, c.ready = true, nil
+	for _, n := range c.names {
+		n.timer.Disable()
+	}
+	c.balancer.Update(host.NewSet(nil))
+	c.hosts.Store(host.NewSet(nil))
+	for _, h := range c.byAddress {
+		h.Drain()
+	}
+	c.byAddress = nil
+	for p := range c.resources {
+		r := &c.resources[p]
+		for _, one := range []*upstream.Resource{&r.Connections, &r.PendingRequests, &r.Requests, &r.Retries} {
+			one.Close()
+		}
+	}
+	for _, s := range c.scopes {
+		s.Close()
+	}
+}
+
+// Name implements upstream.Cluster.
+func (c *Cluster) Name() string { return c.info.Name }
+
+// Info implements upstream.Cluster.
+func (c *Cluster) Info() *upstream.Info { return &c.info }
+
+// Stats implements upstream.Cluster.
+func (c *Cluster) Stats() *upstream.Stats { return c.stats }
+
+// Resources implements upstream.Cluster.
+func (c *Cluster) Resources(p upstream.Priority) *upstream.Resources { return &c.resources[p] }
+
+// NewStream implements upstream.Cluster.
+func (c *Cluster) NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel {
+	chosen := c.balancer.Pick(d, pick)
+	if chosen == nil {
+		c.stats.UpstreamCxNoneHealthy.Inc(d.Shard())
+		cb.OnStreamFailure(upstream.NoHealthyHost, "", nil)
+		return nil
+	}
+	return chosen.Pool(pick.Priority).NewStream(d, h, cb)
+}
+
+// NewConnection implements upstream.Cluster.
+func (c *Cluster) NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
+	chosen := c.balancer.Pick(d, pick)
+	if chosen == nil {
+		c.stats.UpstreamCxNoneHealthy.Inc(d.Shard())
+		cb.OnConnectionFailure(upstream.NoHealthyHost, "", nil)
+		return nil
+	}
+	return chosen.Pool(pick.Priority).NewConnection(d, cb)
+}
+
+// Health implements upstream.Cluster.
+func (c *Cluster) Health() (total, healthy, degraded int) {
+	total, healthy, degraded, _ = c.hosts.Load().Counts()
+	return total, healthy, degraded
+}

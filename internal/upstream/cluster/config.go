@@ -1,0 +1,219 @@
+package cluster
+
+import (
+	"math"
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rawbufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/addr"
+	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
+)
+
+// Envoy's defaults.
+const (
+	defaultConnectTimeout = 5 * time.Second
+	defaultBufferLimit    = 1 << 20
+	defaultPanicThreshold = 50
+	defaultLimit          = 1024
+	defaultRetries        = 3
+)
+
+// A Config is one cluster's configuration. It is immutable.
+type Config struct {
+	// Message is what the configuration was read from; admin shows it.
+	Message *clusterv3.Cluster
+
+	Info        upstream.Info
+	Discovery   Discovery
+	Endpoints   []Endpoint
+	DNS         DNS
+	WaitForWarm bool
+	Balancing   Balancing
+	Limits      [2]Limits // by upstream.Priority
+	Protocol    Protocol
+	Socket      sock.ConnectOptions
+}
+
+// Limits are the circuit breakers of a priority.
+type Limits struct {
+	Connections, PendingRequests, Requests, Retries int64
+	ConnectionsPerHost                              int64
+	TrackRemaining                                  bool
+}
+
+// Fields lists the fields that are implemented, of all messages that this package
+// reads.
+func Fields() []conf.Fields {
+	return append([]conf.Fields{clusterFields(), rawBufferFields(), dnsClusterFields(), loadAssignmentFields()}, append(balancingFields(), protocolFields()...)...)
+}
+
+func clusterFields() conf.Fields {
+	return conf.Fields{Message: "envoy.config.cluster.v3.Cluster", Names: []string{
+		"name", "alt_stat_name", "type", "cluster_type", "connect_timeout", "per_connection_buffer_limit_bytes",
+		"lb_policy", "load_balancing_policy.policies.typed_extension_config",
+		"least_request_lb_config.choice_count", "least_request_lb_config.active_request_bias", "round_robin_lb_config",
+		"common_lb_config.healthy_panic_threshold", "load_assignment",
+		"circuit_breakers.thresholds.priority", "circuit_breakers.thresholds.max_connections",
+		"circuit_breakers.thresholds.max_pending_requests", "circuit_breakers.thresholds.max_requests",
+		"circuit_breakers.thresholds.max_retries", "circuit_breakers.thresholds.track_remaining",
+		"circuit_breakers.per_host_thresholds.priority", "circuit_breakers.per_host_thresholds.max_connections",
+		"max_requests_per_connection", "common_http_protocol_options", "http_protocol_options", "typed_extension_protocol_options",
+		"dns_refresh_rate", "dns_jitter", "dns_failure_refresh_rate", "respect_dns_ttl", "dns_lookup_family",
+		"wait_for_warm_on_init", "cleanup_interval", "metadata.filter_metadata", "ignore_health_on_host_removal",
+		"upstream_bind_config.source_address", "upstream_bind_config.freebind", "upstream_bind_config.socket_options",
+		"upstream_connection_options.tcp_keepalive", "transport_socket",
+	}}
+}
+
+func rawBufferFields() conf.Fields {
+	return conf.Fields{Message: "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}
+}
+
+// ParseAll reads the clusters of a list, whose names must differ. Main goroutine.
+func ParseAll(msgs []*clusterv3.Cluster, path conf.Path, errs *conf.Errors) []*Config {
+	var configs []*Config
+	seen := map[string]bool{}
+	for i, msg := range msgs {
+		if seen[msg.GetName()] {
+			errs.Add(path.Index(i).Field("name"), "duplicate cluster %q", msg.GetName())
+			continue
+		}
+		seen[msg.GetName()] = true
+		if c := Parse(msg, path.Index(i), errs); c != nil {
+			configs = append(configs, c)
+		}
+	}
+	return configs
+}
+
+// Parse reads the configuration of a cluster. What is wrong with it goes to errs;
+// the result is nil then. Main goroutine.
+func Parse(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) *Config {
+	before := len(*errs)
+	conf.Check(msg, clusterFields(), path, errs)
+	c := &Config{Message: msg, Info: info(msg), WaitForWarm: msg.GetWaitForWarmOnInit() == nil || msg.GetWaitForWarmOnInit().GetValue()}
+	if msg.GetName() == "" {
+		errs.Add(path.Field("name"), "must not be empty")
+	}
+	if c.Info.ConnectTimeout <= 0 {
+		errs.Add(path.Field("connect_timeout"), "must be greater than 0s")
+	}
+	c.parseDiscovery(msg, path, errs)
+	c.Endpoints = parseLoadAssignment(msg.GetLoadAssignment(), c.Discovery, path.Field("load_assignment"), errs)
+	c.Balancing = parseBalancing(msg, path, errs)
+	c.Limits = parseLimits(msg.GetCircuitBreakers())
+	c.Protocol = parseProtocol(msg, path, errs)
+	c.Info.MaxResponseHeadersKB = c.Protocol.Codec.MaxHeadersKB
+	c.Socket = parseSocket(msg, path, errs)
+	checkTransportSocket(msg.GetTransportSocket(), path.Field("transport_socket"), errs)
+	if len(*errs) > before {
+		return nil
+	}
+	return c
+}
+
+func info(msg *clusterv3.Cluster) upstream.Info {
+	i := upstream.Info{
+		Name: msg.GetName(), ObservabilityName: msg.GetAltStatName(),
+		ConnectTimeout:           durationOr(msg.GetConnectTimeout(), defaultConnectTimeout),
+		PerConnectionBufferLimit: int(uint32Or(msg.GetPerConnectionBufferLimitBytes(), defaultBufferLimit)),
+		Metadata:                 metadata(msg.GetMetadata()),
+	}
+	if i.ObservabilityName == "" {
+		i.ObservabilityName = i.Name
+	}
+	return i
+}
+
+func metadata(msg *corev3.Metadata) map[string]*structpb.Struct { return msg.GetFilterMetadata() }
+
+func durationOr(d *durationpb.Duration, otherwise time.Duration) time.Duration {
+	if d == nil {
+		return otherwise
+	}
+	return d.AsDuration()
+}
+
+func uint32Or(v *wrapperspb.UInt32Value, otherwise uint32) uint32 {
+	if v == nil {
+		return otherwise
+	}
+	return v.GetValue()
+}
+
+// parseLimits reads the circuit breakers. Of several thresholds for a priority the
+// first one counts.
+func parseLimits(msg *clusterv3.CircuitBreakers) [2]Limits {
+	var limits [2]Limits
+	for p, priority := range []corev3.RoutingPriority{corev3.RoutingPriority_DEFAULT, corev3.RoutingPriority_HIGH} {
+		t, perHost := thresholds(msg.GetThresholds(), priority), thresholds(msg.GetPerHostThresholds(), priority)
+		limits[p] = Limits{
+			Connections:        int64(uint32Or(t.GetMaxConnections(), defaultLimit)),
+			PendingRequests:    int64(uint32Or(t.GetMaxPendingRequests(), defaultLimit)),
+			Requests:           int64(uint32Or(t.GetMaxRequests(), defaultLimit)),
+			Retries:            int64(uint32Or(t.GetMaxRetries(), defaultRetries)),
+			TrackRemaining:     t.GetTrackRemaining(),
+			ConnectionsPerHost: math.MaxInt64,
+		}
+		if perHost.GetMaxConnections() != nil {
+			limits[p].ConnectionsPerHost = int64(perHost.GetMaxConnections().GetValue())
+		}
+	}
+	return limits
+}
+
+func thresholds(msgs []*clusterv3.CircuitBreakers_Thresholds, p corev3.RoutingPriority) *clusterv3.CircuitBreakers_Thresholds {
+	for _, t := range msgs {
+		if t.GetPriority() == p {
+			return t
+		}
+	}
+	return nil
+}
+
+func parseSocket(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) sock.ConnectOptions {
+	bind, at := msg.GetUpstreamBindConfig(), path.Field("upstream_bind_config")
+	o := sock.ConnectOptions{
+		Freebind: bind.GetFreebind().GetValue(),
+		Options:  addr.ParseOptions(bind.GetSocketOptions(), at.Field("socket_options"), errs),
+	}
+	if keepAlive := msg.GetUpstreamConnectionOptions().GetTcpKeepalive(); keepAlive != nil {
+		o.KeepAlive = addr.ParseKeepAlive(keepAlive, path.Field("upstream_connection_options").Field("tcp_keepalive"), errs)
+	}
+	if bind.GetSourceAddress() != nil {
+		spec := addr.ParseSocketAddress(bind.GetSourceAddress(), at.Field("source_address"), errs)
+		if spec.Host != "" {
+			errs.Add(at.Field("source_address").Field("address"), "malformed IP address: %s", spec.Host)
+		}
+		o.Source = spec.Address
+	}
+	return o
+}
+
+func checkTransportSocket(msg *corev3.TransportSocket, path conf.Path, errs *conf.Errors) {
+	switch {
+	case msg == nil:
+	case msg.GetTypedConfig() == nil:
+		if msg.GetName() != "envoy.transport_sockets.raw_buffer" {
+			errs.Add(path, "transport socket %s is not implemented", msg.GetName())
+		}
+	default:
+		at := path.Field("typed_config")
+		switch m := extension.Unpack(msg.GetTypedConfig(), at, errs).(type) {
+		case nil:
+		case *rawbufferv3.RawBuffer:
+			conf.Check(m, rawBufferFields(), at, errs)
+		default:
+			errs.Add(at, "transport socket %s is not implemented", m.ProtoReflect().Descriptor().FullName())
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package cluster
+
+import (
+	"time"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
+)
+
+const (
+	httpOptionsKey      = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	defaultIdleTimeout  = time.Hour
+	maxResponseHeaderKB = 8192
+)
+
+// Protocol is how HTTP is spoken to the hosts.
+type Protocol struct {
+	Codec h1.Settings
+	// IdleTimeout and MaxConnectionDuration are 0 for never.
+	IdleTimeout, MaxConnectionDuration time.Duration
+	MaxRequestsPerConnection           uint32 // 0: no limit
+}
+
+func protocolFields() []conf.Fields {
+	return []conf.Fields{httpOptionsFields(), commonFields(), http1Fields()}
+}
+
+func httpOptionsFields() conf.Fields {
+	return conf.Fields{Message: httpOptionsKey, Names: []string{"common_http_protocol_options",
+		"explicit_http_config.http_protocol_options", "use_downstream_protocol_config.http_protocol_options"}}
+}
+
+func commonFields() conf.Fields {
+	return conf.Fields{Message: "envoy.config.core.v3.HttpProtocolOptions", Names: []string{
+		"idle_timeout", "max_connection_duration", "max_headers_count", "max_response_headers_kb", "max_requests_per_connection"}}
+}
+
+func http1Fields() conf.Fields {
+	return conf.Fields{Message: "envoy.config.core.v3.Http1ProtocolOptions", Names: []string{
+		"header_key_format.proper_case_words", "enable_trailers", "allow_chunked_length", "send_fully_qualified_url"}}
+}
+
+// parseProtocol reads the options of HTTP from where they stand today, or else from
+// the fields where they stood before.
+func parseProtocol(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) Protocol {
+	p := Protocol{Codec: h1.ClientDefaults(), IdleTimeout: defaultIdleTimeout}
+	at, found := path.Field("typed_extension_protocol_options"), false
+	for key, config := range msg.GetTypedExtensionProtocolOptions() {
+		at := at.Key(key)
+		m := extension.Unpack(config, at, errs)
+		options, ok := m.(*httpv3.HttpProtocolOptions)
+		switch {
+		case m == nil:
+		case !ok || key != httpOptionsKey:
+			errs.Add(at, "protocol options %s are not implemented", key)
+		default:
+			found = true
+			p.options(options, at, errs)
+		}
+	}
+	if found {
+		return p
+	}
+	p.MaxRequestsPerConnection = msg.GetMaxRequestsPerConnection().GetValue()
+	if c := msg.GetCommonHttpProtocolOptions(); c != nil {
+		p.common(c, path.Field("common_http_protocol_options"), errs)
+	}
+	if c := msg.GetHttpProtocolOptions(); c != nil {
+		p.http1(c, path.Field("http_protocol_options"), errs)
+	}
+	return p
+}
+
+func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, path conf.Path, errs *conf.Errors) {
+	conf.Check(msg, httpOptionsFields(), path, errs)
+	if c := msg.GetCommonHttpProtocolOptions(); c != nil {
+		p.common(c, path.Field("common_http_protocol_options"), errs)
+	}
+	if c := msg.GetExplicitHttpConfig().GetHttpProtocolOptions(); c != nil {
+		p.http1(c, path.Field("explicit_http_config").Field("http_protocol_options"), errs)
+	}
+	if c := msg.GetUseDownstreamProtocolConfig().GetHttpProtocolOptions(); c != nil {
+		p.http1(c, path.Field("use_downstream_protocol_config").Field("http_protocol_options"), errs)
+	}
+	if msg.GetUpstreamProtocolOptions() == nil {
+		errs.Add(path, "one of explicit_http_config and use_downstream_protocol_config must be set")
+	}
+}
+
+func (p *Protocol) common(msg *corev3.HttpProtocolOptions, path conf.Path, errs *conf.Errors) {
+	conf.Check(msg, commonFields(), path, errs)
+	p.IdleTimeout = durationOr(msg.GetIdleTimeout(), defaultIdleTimeout)
+	p.MaxConnectionDuration = msg.GetMaxConnectionDuration().AsDuration()
+	p.Codec.MaxHeaders = int(uint32Or(msg.GetMaxHeadersCount(), h1.DefaultMaxHeaders))
+	p.Codec.MaxHeadersKB = int(uint32Or(msg.GetMaxResponseHeadersKb(), h1.DefaultMaxResponseHeadersKB))
+	if kb := p.Codec.MaxHeadersKB; kb == 0 || kb > maxResponseHeaderKB {
+		errs.Add(path.Field("max_response_headers_kb"), "must be from 1 to %d, is %d", maxResponseHeaderKB, kb)
+	}
+	if msg.GetMaxRequestsPerConnection() != nil {
+		p.MaxRequestsPerConnection = msg.GetMaxRequestsPerConnection().GetValue()
+	}
+}
+
+func (p *Protocol) http1(msg *corev3.Http1ProtocolOptions, path conf.Path, errs *conf.Errors) {
+	conf.Check(msg, http1Fields(), path, errs)
+	p.Codec.EnableTrailers = msg.GetEnableTrailers()
+	p.Codec.AllowChunkedLength = msg.GetAllowChunkedLength()
+	p.Codec.SendFullyQualifiedURL = msg.GetSendFullyQualifiedUrl()
+	p.Codec.ProperCaseWords = msg.GetHeaderKeyFormat().GetProperCaseWords() != nil
+}
