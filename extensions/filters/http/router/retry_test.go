@@ -349,6 +349,19 @@ func normal(s string) string {
 	return s[:i] + s[i+len("15000"):]
 }
 
+// TestExpectedTimeoutOfARetry: the time that is left, not that of the first attempt.
+func TestExpectedTimeoutOfARetry(t *testing.T) {
+	b := newBench(t, nil, retryPolicy(route.RetryPolicy{On: route.Retry5xx, NumRetries: 1, BaseInterval: time.Millisecond}))
+	b.get()
+	first := b.ready()
+	b.loop.Advance(5 * time.Second)
+	first.Respond(true, ":status", "500")
+	b.loop.Advance(0)
+	if got := b.ready().Headers.Get(httpmsg.XEnvoyExpectedRQTimeoutMs); got != "10000" {
+		t.Errorf("%s ms", got)
+	}
+}
+
 func TestRetryIsForgottenWithTheStream(t *testing.T) {
 	b := newBench(t, nil, retryPolicy(route.RetryPolicy{On: route.Retry5xx, NumRetries: 1}))
 	b.get()

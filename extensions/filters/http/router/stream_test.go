@@ -438,6 +438,7 @@ func TestRecycledFilter(t *testing.T) {
 		func() { b.post(); b.stream.Body("x", false); b.last().High(); b.stream.High(); b.stream.Leave() },
 		func() { b.get(); b.last().Break(httpmsg.ResetConnectionTermination, "why") },
 		func() { b.get(); b.loop.Advance(time.Second) },
+		func() { b.get("x-envoy-retry-on", "5xx"); b.last().Respond(false, ":status", "500"); b.stream.Leave() },
 		func() { b.route.Forward.Cluster = "none"; b.get(); b.route.Forward.Cluster = "a" },
 	}
 	for i := range 50 {
@@ -445,8 +446,8 @@ func TestRecycledFilter(t *testing.T) {
 		b.stream.Recycle()
 		b.cluster.Forget()
 		b.get()
-		b.last().Respond(true, ":status", "200")
-		b.wantReply("200 [-] via_upstream\nx-envoy-upstream-service-time: 0")
+		b.last().Respond(true, ":status", "500")
+		b.wantReply("500 [-] via_upstream\nx-envoy-upstream-service-time: 0")
 		if b.loop.ArmedTimers() != 0 {
 			t.Fatal("a timer is armed")
 		}
