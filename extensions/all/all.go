@@ -3,6 +3,8 @@ package all
 
 import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/file"
+	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/stream"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/router"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/connectionlimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/directresponse"
@@ -14,6 +16,10 @@ import (
 // Factories returns a factory of each extension, for proxymain.Main.
 func Factories() []extension.Factory {
 	return []extension.Factory{
+		file.Factory{},
+		stream.Stderr{},
+		stream.Stdout{},
+
 		router.Factory{},
 
 		connectionlimit.Factory{},
