@@ -18,6 +18,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/internal/event"
 	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
+	"github.com/nuncio-proxy/nuncio/testkit/metrics"
 )
 
 // pollers are the ways a loop learns of readiness; most tests run with each.
@@ -366,4 +367,39 @@ func TestDescribe(t *testing.T) {
 	if got := describe(&os.PathError{Op: "x", Path: "y", Err: errTest}); got != "X y: test" {
 		t.Error(got)
 	}
+}
+
+// TestStuckPeer writes to a peer that reads nothing: the connection says so, and
+// does not wait for ever to close.
+func TestStuckPeer(t *testing.T) {
+	eachPoller(t, func(t *testing.T, portable bool) {
+		r := newRig(t, portable, 1<<20)
+		scope := metrics.New(1)
+		r.conn.SetStats(&network.ConnectionStats{ReadTotal: scope.Counter("rx"), WriteTotal: scope.Counter("tx"),
+			ReadBuffered: scope.Gauge("rx_buffered"), WriteBuffered: scope.Gauge("tx_buffered"), DelayedCloseTimeouts: scope.Counter("timeouts")})
+		r.conn.SetDelayedCloseTimeout(time.Second)
+		r.conn.Start()
+		const size = 32 << 20 // more than a socket takes
+		r.write(strings.Repeat("x", size), false)
+		if !r.conn.AboveHighWatermark() || r.conn.BufferLimit() != 1<<20 || strings.Join(r.log, " ") != "high" {
+			t.Errorf("%v, %d, %s", r.conn.AboveHighWatermark(), r.conn.BufferLimit(), r.log)
+		}
+		r.loop.Turn()
+		if tx, left := scope.Value("tx"), scope.Value("tx_buffered"); tx == 0 || tx+left != size {
+			t.Errorf("%d written, %d left", tx, left)
+		}
+		r.conn.Close(network.FlushWrite, "done")
+		if r.loop.Turn(); r.conn.State() != network.Closing {
+			t.Errorf("state %d", r.conn.State())
+		}
+		// As long as the socket takes some, the time begins anew.
+		closed := r.logged("event LocalClose")
+		r.until(func() bool { r.now = r.now.Add(500 * time.Millisecond); return closed() })
+		if got := r.conn.Info().LocalCloseReason; got != "triggered_delayed_close_timeout" || scope.Value("timeouts") != 1 {
+			t.Errorf("%s, %d", got, scope.Value("timeouts"))
+		}
+		if scope.Value("tx_buffered") != 0 {
+			t.Error("buffered bytes are left in the statistics")
+		}
+	})
 }

@@ -44,7 +44,7 @@ func (c *connection) shard() int { return c.worker.loop.Shard() }
 func (c *connection) choose() bool {
 	info := c.conn.Info()
 	if info.TransportProtocol == "" {
-		info.TransportProtocol = RawBuffer
+		info.TransportProtocol = rawBuffer
 	}
 	stats, shard := c.config.stats, c.shard()
 	if c.inspection != nil {

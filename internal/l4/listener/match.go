@@ -13,9 +13,9 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/addr"
 )
 
-// RawBuffer is the transport protocol of a connection that no listener filter
+// rawBuffer is the transport protocol of a connection that no listener filter
 // said otherwise about.
-const RawBuffer = "raw_buffer"
+const rawBuffer = "raw_buffer"
 
 // A value is one value of a match criterion; the zero value is "any".
 type value struct {

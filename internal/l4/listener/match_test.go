@@ -43,7 +43,7 @@ func parseConnection(text string) *streaminfo.Connection {
 	}
 	words := strings.Fields(text)
 	remote, local, _ := strings.Cut(words[0], ">")
-	c := &streaminfo.Connection{Remote: parse(remote), Local: parse(local), TransportProtocol: RawBuffer}
+	c := &streaminfo.Connection{Remote: parse(remote), Local: parse(local), TransportProtocol: rawBuffer}
 	c.DirectRemote = c.Remote
 	for _, w := range words[1:] {
 		switch key, v, _ := strings.Cut(w, "="); key {
