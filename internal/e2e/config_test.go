@@ -1,0 +1,289 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+const direct = `[{match: {prefix: "/"}, direct_response: {status: 200, body: {inline_string: direct}}}]`
+
+// TestConfigSources starts the program with the same bootstrap from every place a
+// bootstrap may come from.
+func TestConfigSources(t *testing.T) {
+	t.Parallel()
+	s := setup{listeners: front(hcm{routes: direct})}
+	yaml := s.bootstrap()
+	for name, start := range map[string]func(t *testing.T, dir string) *proxy{
+		"file": func(t *testing.T, dir string) *proxy {
+			return launch(t, dir, s, "-c", writeFile(t, filepath.Join(dir, "b.yaml"), yaml))
+		},
+		"long_flag_in_one_argument": func(t *testing.T, dir string) *proxy {
+			return launch(t, dir, s, "--config-path "+writeFile(t, filepath.Join(dir, "b.yml"), yaml))
+		},
+		"json": func(t *testing.T, dir string) *proxy {
+			return launch(t, dir, s, "-c", writeFile(t, filepath.Join(dir, "b.json"), jsonBootstrap))
+		},
+		"text_proto": func(t *testing.T, dir string) *proxy {
+			return launch(t, dir, s, "-c", writeFile(t, filepath.Join(dir, "b.pb_text"), textBootstrap))
+		},
+		"flag": func(t *testing.T, dir string) *proxy { return launch(t, dir, s, "--config-yaml", yaml) },
+		"merged": func(t *testing.T, dir string) *proxy {
+			return launch(t, dir, s, "-c", writeFile(t, filepath.Join(dir, "b.yaml"), "admin: {address: "+freeAddress+"}\nnode: {id: file, cluster: file}\n"),
+				"--config-yaml", strings.Replace(yaml, "admin:", "node: {id: flag}\n#", 1))
+		},
+		"fifo": func(t *testing.T, dir string) *proxy {
+			path := filepath.Join(dir, "fifo.yaml")
+			makeFIFO(t, path)
+			p := launch(t, dir, s, "-c", path)
+			w, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = w.WriteString(yaml[:20]) // in pieces, as a program writes
+			_, _ = w.WriteString(yaml[20:])
+			w.Close()
+			return p
+		},
+		"descriptor": func(t *testing.T, dir string) *proxy {
+			onlyNuncio(t) // Envoy wants a name that ends in .yaml
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			s := s
+			s.files = []*os.File{r}
+			p := launch(t, dir, s, "-c", "/dev/fd/3")
+			_, _ = w.WriteString(yaml)
+			w.Close()
+			return p
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t, t.TempDir())
+			p.awaitReady()
+			if m := get(t, p.addr("front"), "/"); m.body != "direct" {
+				t.Errorf("response %q %q", m.head, m.body)
+			}
+			if info := p.adminGet("/server_info"); name == "merged" && (!strings.Contains(info, `"id": "flag"`) || !strings.Contains(info, `"cluster": "file"`)) {
+				t.Errorf("merged node: %s", clip(info))
+			}
+		})
+	}
+}
+
+const jsonBootstrap = `{"admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
+"static_resources": {"listeners": [{"name": "front", "address": {"socketAddress": {"address": "127.0.0.1", "portValue": 0}},
+ "filterChains": [{"filters": [{"name": "hcm", "typed_config": {
+  "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", "stat_prefix": "http",
+  "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "direct"}}}]}]},
+  "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}]}]}]}}`
+
+const textBootstrap = `admin { address { socket_address { address: "127.0.0.1" port_value: 0 } } }
+static_resources { listeners { name: "front" address { socket_address { address: "127.0.0.1" port_value: 0 } }
+ filter_chains { filters { name: "hcm" typed_config {
+  [type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager] { stat_prefix: "http"
+   route_config { virtual_hosts { name: "all" domains: "*" routes { match { prefix: "/" } direct_response { status: 200 body { inline_string: "direct" } } } } }
+   http_filters { name: "router" typed_config { [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {} } } } } } } } }`
+
+func TestValidateGood(t *testing.T) {
+	t.Parallel()
+	s := setup{listeners: front(hcm{routes: direct})}
+	path := writeFile(t, filepath.Join(t.TempDir(), "good.yaml"), s.bootstrap())
+	status, stdout, stderr := execute(t, "--mode", "validate", "-c", path)
+	if status != 0 || !strings.HasSuffix(stdout, "configuration '"+path+"' OK\n") {
+		t.Errorf("status %d, %q\n%s", status, stdout, stderr)
+	}
+	onlyNuncio(t)
+	if status, stdout, stderr := execute(t, "validate", "--json", "-c", path); status != 0 || strings.TrimSpace(stdout) != "[]" {
+		t.Errorf("validate --json: %d %q\n%s", status, stdout, stderr)
+	}
+}
+
+// broken has a mistake of each kind, on lines that the test knows.
+const broken = `static_resources:
+  listeners:
+  - name: front
+    address: {socket_address: {address: not-an-ip, port_value: 0}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: ""
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {safe_regex: {regex: "a("}}
+                route: {cluster: nobody}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
+  clusters:
+  - name: up
+    lb_policy: RING_HASH
+    load_assignment: {cluster_name: up}
+`
+
+func TestValidateBad(t *testing.T) {
+	onlyNuncio(t)
+	t.Parallel()
+	dir := t.TempDir()
+	path := writeFile(t, filepath.Join(dir, "broken.yaml"), broken)
+	status, stdout, stderr := execute(t, "--mode", "validate", "-c", path)
+	if status != 1 || stdout != "" {
+		t.Errorf("status %d, output %q", status, stdout)
+	}
+	lines := strings.Split(strings.TrimSuffix(stderr, "\n"), "\n")
+	const hcm = "static_resources.listeners[0].filter_chains[0].filters[0].typed_config."
+	for _, want := range []string{
+		path + ":4:", "static_resources.listeners[0].address",
+		path + ":10:", hcm + "stat_prefix: ",
+		path + ":16:", hcm + "route_config.virtual_hosts[0].routes[0].match.safe_regex",
+		path + ":17:", hcm + "route_config.virtual_hosts[0].routes[0].route.cluster",
+		path + ":24:", "static_resources.clusters[0].lb_policy",
+	} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("no error has %q", want)
+		}
+	}
+	for _, line := range lines {
+		if !strings.HasPrefix(line, path+":") {
+			t.Errorf("a line without a place: %q", line)
+		}
+	}
+	if t.Failed() {
+		t.Logf("errors:\n%s", stderr)
+	}
+
+	_, stdout, _ = execute(t, "validate", "--json", "-c", path)
+	var list []map[string]any
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || len(list) != len(lines) {
+		t.Errorf("validate --json: %v, %d errors of %d\n%s", err, len(list), len(lines), stdout)
+	}
+}
+
+// TestRefusals: one mistake at a time, and the line that says so.
+func TestRefusals(t *testing.T) {
+	onlyNuncio(t)
+	t.Parallel()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { busy.Close() })
+	_, port, _ := net.SplitHostPort(busy.Addr().String())
+	busyAddress := "{socket_address: {address: 127.0.0.1, port_value: " + port + "}}"
+	good := setup{listeners: front(hcm{routes: direct})}
+	changed := func(old, new string) string {
+		text := good.bootstrap()
+		if !strings.Contains(text, old) {
+			t.Fatalf("no %q to change", old)
+		}
+		return strings.Replace(text, old, new, 1)
+	}
+	for name, tc := range map[string]struct {
+		text string
+		want []string // in one line of standard error
+	}{
+		"busy port":           {changed("name: front, address: "+freeAddress, "name: front, address: "+busyAddress), []string{"127.0.0.1:" + port, "in use"}},
+		"busy admin port":     {changed("admin: {address: "+freeAddress, "admin: {address: "+busyAddress), []string{"127.0.0.1:" + port, "in use"}},
+		"not YAML":            {"a: [", []string{"b.yaml:1"}},
+		"a list":              {"[1]", []string{"b.yaml:1"}},
+		"unknown field":       {changed("stat_prefix: http", "stat_prefix: http, stat_prefixx: x"), []string{"b.yaml:5:", "stat_prefixx"}},
+		"unknown type":        {changed("http.router.v3.Router", "http.router.v3.Rooter"), []string{"b.yaml:5:", "envoy.extensions.filters.http.router.v3.Rooter"}},
+		"unknown filter":      {changed("envoy.extensions.filters.http.router.v3.Router", "envoy.config.core.v3.Node"), []string{"b.yaml:5:", "envoy.config.core.v3.Node"}},
+		"wrong kind":          {changed("stat_prefix: http", "stat_prefix: [1]"), []string{"b.yaml:5:", "stat_prefix"}},
+		"unimplemented field": {changed("stat_prefix: http", "stat_prefix: http, tracing: {}"), []string{"b.yaml:5:", "tracing", "not implemented"}},
+		"unimplemented cluster": {strings.Replace(good.bootstrap(), "  clusters:\n", "  clusters:\n  - {name: eds, type: EDS, eds_cluster_config: {eds_config: {ads: {}}}}\n", 1),
+			[]string{"static_resources.clusters[0]", "not implemented"}},
+		"no router last": {changed("http_filters: [", "http_filters: [], x_"), []string{"b.yaml:5:"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := writeFile(t, filepath.Join(t.TempDir(), "b.yaml"), tc.text)
+			status, stdout, stderr := execute(t, "-c", path, "--disable-hot-restart", "--concurrency", "2")
+			if status != 1 || stdout != "" {
+				t.Errorf("status %d, output %q", status, stdout)
+			}
+			var found int
+			for line := range strings.Lines(stderr) {
+				if containsAll(line, tc.want) {
+					found++
+				}
+			}
+			if found != 1 {
+				t.Errorf("%d lines have %q:\n%s", found, tc.want, stderr)
+			}
+		})
+	}
+}
+
+func containsAll(s string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(s, part) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestCommandLine(t *testing.T) {
+	onlyNuncio(t)
+	t.Parallel()
+	missing := filepath.Join(t.TempDir(), "missing.yaml")
+	for _, tc := range []struct {
+		args           []string
+		status         int
+		stdout, stderr string // in them
+	}{
+		{[]string{"--version"}, 0, "version: ", ""},
+		{[]string{"--help"}, 0, "--config-path <path>", ""},
+		{[]string{"--hot-restart-version", "--disable-hot-restart"}, 0, "disabled", ""},
+		{[]string{"-c", missing}, 1, "", missing},
+		{[]string{"--mode", "validate", "-c", missing}, 1, "", missing},
+		{[]string{}, 1, "", "--config-path"},
+		{[]string{"--nonsense"}, 1, "", "--nonsense"},
+		{[]string{"--concurrency", "many"}, 1, "", "many"},
+		{[]string{"-c", missing, "-l", "loud"}, 1, "", "loud"},
+		{[]string{"demo", "--print-config"}, 0, "port_value: 10000", ""},
+	} {
+		status, stdout, stderr := execute(t, tc.args...)
+		if status != tc.status || !strings.Contains(stdout, tc.stdout) || !strings.Contains(stderr, tc.stderr) {
+			t.Errorf("%q: status %d, output %q, errors %q", tc.args, status, clip(stdout), clip(stderr))
+		}
+		if status != 0 && strings.Count(stderr, "\n") > 4 {
+			t.Errorf("%q: the error has many lines:\n%s", tc.args, stderr)
+		}
+	}
+	_, stdout, _ := execute(t, "--version")
+	if line := strings.Split(strings.TrimSpace(stdout), "\n")[0]; !versionLine.MatchString(line) {
+		t.Errorf("version line %q", line)
+	}
+}
+
+func TestInitOnly(t *testing.T) {
+	onlyNuncio(t)
+	t.Parallel()
+	s := setup{listeners: front(hcm{routes: direct})}
+	path := writeFile(t, filepath.Join(t.TempDir(), "b.yaml"), s.bootstrap())
+	if status, _, stderr := execute(t, "--mode", "init_only", "-c", path, "--disable-hot-restart"); status != 0 {
+		t.Errorf("status %d\n%s", status, stderr)
+	}
+}
+
+func makeFIFO(t *testing.T, path string) {
+	t.Helper()
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
