@@ -7,7 +7,10 @@ type Flags uint64
 
 // The flags, in the order in which they are printed.
 const (
-	FailedLocalHealthCheck Flags = 1 << iota
+	// UpstreamRetryLimitExceeded of a request is known before what its last attempt
+	// failed of, and stands first; that of a connection stands behind it.
+	UpstreamRetryLimitExceeded Flags = 1 << iota
+	FailedLocalHealthCheck
 	NoHealthyUpstream
 	UpstreamRequestTimeout
 	LocalReset
@@ -22,7 +25,7 @@ const (
 	UnauthorizedExternalService
 	RateLimitServiceError
 	DownstreamConnectionTermination
-	UpstreamRetryLimitExceeded
+	UpstreamConnectAttemptsExceeded
 	StreamIdleTimeout
 	InvalidEnvoyRequestHeaders
 	DownstreamProtocolError
@@ -41,7 +44,7 @@ const (
 )
 
 var flagNames = [...][2]string{
-	{"LH", "FailedLocalHealthCheck"}, {"UH", "NoHealthyUpstream"}, {"UT", "UpstreamRequestTimeout"},
+	{"URX", "UpstreamRetryLimitExceeded"}, {"LH", "FailedLocalHealthCheck"}, {"UH", "NoHealthyUpstream"}, {"UT", "UpstreamRequestTimeout"},
 	{"LR", "LocalReset"}, {"UR", "UpstreamRemoteReset"}, {"UF", "UpstreamConnectionFailure"},
 	{"UC", "UpstreamConnectionTermination"}, {"UO", "UpstreamOverflow"}, {"NR", "NoRouteFound"},
 	{"DI", "DelayInjected"}, {"FI", "FaultInjected"}, {"RL", "RateLimited"},
@@ -74,12 +77,12 @@ func (f Flags) append(dst []byte, form int) []byte {
 	return dst
 }
 
-// ParseFlag returns the flag with that short name.
+// ParseFlag returns the flag with that short name: both, where two have it.
 func ParseFlag(short string) (f Flags, ok bool) {
 	for i, name := range flagNames {
 		if name[0] == short {
-			return 1 << i, true
+			f |= 1 << i
 		}
 	}
-	return 0, false
+	return f, f != 0
 }

@@ -135,9 +135,9 @@ func TestErrors(t *testing.T) {
 hds_config: {}
 tracing: {}
 static_resources: {secrets: [{name: a}]}
-admin: {profile_path: /x, address: {pipe: {path: "@x"}}}
+admin: {address: {pipe: {path: "@x"}}}
 layered_runtime:
-  layers: [{name: a, static_layer: {}}, {name: b, disk_layer: {symlink_root: /x}}]
+  layers: [{name: a, static_layer: {}}]
 flags_path: /x
 node: {id: n}
 default_regex_engine: {name: a}
@@ -145,8 +145,6 @@ cluster_manager: {local_cluster_name: a}
 `}, `--config-yaml:2:1: hds_config: field hds_config is not implemented
 --config-yaml:3:1: tracing: field tracing is not implemented
 --config-yaml:4:20: static_resources.secrets: field secrets is not implemented
---config-yaml:5:9: admin.profile_path: field profile_path is not implemented
---config-yaml:7:51: layered_runtime.layers[1].disk_layer: field disk_layer is not implemented
 --config-yaml:8:1: flags_path: field flags_path is not implemented
 --config-yaml:9:12: node.id: want a string, got the boolean n; quote it to make it one
 --config-yaml:10:1: default_regex_engine.typed_config: value is required

@@ -2,7 +2,8 @@ package bootstrap
 
 import "github.com/nuncio-proxy/nuncio/api/conf"
 
-// Fields lists the fields of the bootstrap that are implemented.
+// Fields lists the fields of the bootstrap that are implemented. The components that
+// read admin and layered_runtime check them further.
 func Fields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.bootstrap.v3.Bootstrap",
@@ -10,15 +11,11 @@ func Fields() conf.Fields {
 			"node",
 			"static_resources.listeners",
 			"static_resources.clusters",
-			"admin.address",
-			"admin.access_log",
-			"admin.ignore_global_conn_limit",
+			"admin",
 			"stats_config.stats_tags",
 			"stats_config.use_all_default_tags",
 			"stats_flush_interval",
-			"layered_runtime.layers.name",
-			"layered_runtime.layers.static_layer",
-			"layered_runtime.layers.admin_layer",
+			"layered_runtime",
 			"watchdogs.main_thread_watchdog.miss_timeout",
 			"watchdogs.main_thread_watchdog.megamiss_timeout",
 			"watchdogs.worker_watchdog.miss_timeout",

@@ -17,7 +17,17 @@ func (s *stream) startResponse(h *httpmsg.Headers, end bool, details string) {
 	}
 	s.responseStarted = true
 	s.info.ResponseDetails = details
+	s.mutateResponse(h)
 	s.response.receiveHeaders(h, end)
+}
+
+// mutateResponse applies what the route says about response headers, before the
+// filters see them.
+func (s *stream) mutateResponse(h *httpmsg.Headers) {
+	if r := s.route; r != nil && r.Response != nil {
+		s.response.headers = h
+		r.Response.MutateHeaders(h, s.entryFor(format.NotSet))
+	}
 }
 
 // sendLocalReply answers with a response that is made here. It goes through the
@@ -66,13 +76,16 @@ func (s *stream) makeLocalReply(reply httpfilter.LocalReply) (end bool) {
 		body = ""
 	} else {
 		h.SetStatusCode(reply.Status)
-		if body != "" {
-			h.AddID(httpmsg.ContentLength, strconv.Itoa(len(body)))
-			h.AddID(httpmsg.ContentType, "text/plain")
-		}
 	}
+	s.mutateResponse(h)
 	if reply.Modify != nil {
 		reply.Modify(h)
+	}
+	if body != "" {
+		h.Set(httpmsg.ContentLength, strconv.Itoa(len(body)))
+		if !h.Has(httpmsg.ContentType) {
+			h.AddID(httpmsg.ContentType, "text/plain")
+		}
 	}
 	if body == "" || s.isHead() {
 		return true
@@ -210,9 +223,6 @@ func (s *stream) finishResponseHeaders(h *httpmsg.Headers) {
 	h.Remove(httpmsg.KeepAlive)
 	h.Remove(httpmsg.ProxyConnection)
 	h.Remove(httpmsg.TransferEncoding)
-	if r := s.route; r != nil && r.Response != nil {
-		r.Response.MutateHeaders(h, s.entryFor(format.NotSet))
-	}
 	if cfg.alwaysSetRequestID && s.info.RequestID != "" {
 		h.Set(httpmsg.XRequestID, s.info.RequestID)
 	}

@@ -107,7 +107,7 @@ func TestRetriesAreUsedUp(t *testing.T) {
 		b.last().Fail(upstream.RemoteConnectionFailure, "delayed connect error: Connection refused")
 		b.loop.Advance(time.Second)
 	}
-	b.wantReply(`503 [UF,URX] upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}
+	b.wantReply(`503 [URX,UF] upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}
 x-envoy-attempt-count: 3
 
 upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote connection failure`)

@@ -330,7 +330,7 @@ func TestTimeouts(t *testing.T) {
 		b.loop.Advance(time.Second)
 		b.ready()
 		b.loop.Advance(time.Second)
-		b.wantReply("504 [UT,URX] upstream_per_try_timeout\n\nupstream request timeout")
+		b.wantReply("504 [URX,UT] upstream_per_try_timeout\n\nupstream request timeout")
 		b.wantStats("cluster.a.upstream_rq_per_try_timeout=2", "cluster.a.upstream_rq_retry=1", "cluster.a.upstream_rq_504=1")
 		if b.cluster.Hosts[0].Timeouts != 2 {
 			t.Errorf("%d timeouts of the host", b.cluster.Hosts[0].Timeouts)

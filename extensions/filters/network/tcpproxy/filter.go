@@ -139,7 +139,7 @@ func (f *filter) failed(why upstream.PoolFailure, reason string, host upstream.H
 	switch {
 	case f.attempts >= f.config.maxAttempts:
 		f.cluster.Stats().UpstreamCxConnectAttemptsExceeded.Inc(f.shard())
-		f.fail(streaminfo.UpstreamRetryLimitExceeded, connectFailed)
+		f.fail(streaminfo.UpstreamConnectAttemptsExceeded, connectFailed)
 	case f.inCall:
 		f.retry = true
 	default:
