@@ -3,6 +3,7 @@ package proxymain
 import (
 	"context"
 	"io"
+	"os"
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -81,7 +82,7 @@ func load(c Config, options server.Options, log *oplog.Log) (*server.Server, err
 		return nil, err
 	}
 	return server.New(server.Config{
-		Options: options, Bootstrap: b, Extensions: c.Extensions, Log: log, Grace: c.Grace,
+		Options: options, Bootstrap: b, Extensions: c.Extensions, Log: log, Grace: c.Grace, LookupEnv: os.LookupEnv,
 	})
 }
 

@@ -13,10 +13,7 @@ import (
 
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
-	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -40,27 +37,19 @@ var adminFields = conf.Fields{
 	Names: []string{"access_log", "access_log_path", "profile_path", "address", "ignore_global_conn_limit"},
 }
 
-// snapshot is what admin shows of things that the main goroutine owns; the main
-// goroutine replaces it.
-type snapshot struct {
-	clusters  []admin.ClusterStatus
-	listeners []admin.ListenerStatus
-}
-
-// publish renews the snapshot. Main goroutine.
+// publish renews what admin shows of the listeners. Main goroutine.
 func (s *Server) publish() {
-	now := new(snapshot)
+	var now []admin.ListenerStatus
 	for _, l := range s.listeners.Listeners() {
 		if !l.Draining {
-			now.listeners = append(now.listeners, admin.ListenerStatus{Name: l.Name, Addresses: l.Addresses})
+			now = append(now, admin.ListenerStatus{Name: l.Name, Addresses: l.Addresses})
 		}
 	}
-	s.dump.Store(now)
+	s.listening.Store(&now)
 }
 
 // buildAdmin makes the admin server, if the bootstrap has one.
 func (s *Server) buildAdmin(ctx extension.Context, path conf.Path, errs *conf.Errors) {
-	s.dump.Store(new(snapshot))
 	cfg := s.bootstrap.GetAdmin()
 	if cfg == nil {
 		return
@@ -87,8 +76,8 @@ func (s *Server) buildAdmin(ctx extension.Context, path conf.Path, errs *conf.Er
 			return protoconv.MarshalJSON(m, protoconv.Print{Indent: true, Redact: true})
 		},
 		Regexp:            stats.Filter,
-		Clusters:          func() []admin.ClusterStatus { return s.dump.Load().clusters },
-		Listeners:         func() []admin.ListenerStatus { return s.dump.Load().listeners },
+		Clusters:          s.clusterStatus,
+		Listeners:         func() []admin.ListenerStatus { return *s.listening.Load() },
 		Sections:          s.configSections(),
 		Runtime:           s.runtimeValues,
 		ModifyRuntime:     s.runtime.Modify,
@@ -172,7 +161,7 @@ func (s *Server) AdminAddress() string {
 // ListenerAddresses returns the addresses that the listener with that name is bound
 // to, nil if there is none. Any goroutine.
 func (s *Server) ListenerAddresses(name string) []address.Address {
-	for _, l := range s.dump.Load().listeners {
+	for _, l := range *s.listening.Load() {
 		if l.Name == name {
 			return l.Addresses
 		}
@@ -188,23 +177,13 @@ func (s *Server) configSections() []admin.ConfigSection {
 			b.Node = s.node()
 			return &adminv3.BootstrapConfigDump{Bootstrap: b, LastUpdated: timestamppb.New(s.started)}
 		}},
-		{Dump: func(match func(string) bool) proto.Message {
-			dump := new(adminv3.ClustersConfigDump)
-			for _, c := range s.bootstrap.GetStaticResources().GetClusters() {
-				if match(c.GetName()) {
-					dump.StaticClusters = append(dump.StaticClusters, &adminv3.ClustersConfigDump_StaticCluster{
-						Cluster: pack[*clusterv3.Cluster](c), LastUpdated: timestamppb.New(s.started),
-					})
-				}
-			}
-			return dump
-		}},
+		{Dump: s.dumpClusters},
 		{Dump: func(match func(string) bool) proto.Message {
 			dump := new(adminv3.ListenersConfigDump)
 			for _, l := range s.bootstrap.GetStaticResources().GetListeners() {
 				if match(l.GetName()) {
 					dump.StaticListeners = append(dump.StaticListeners, &adminv3.ListenersConfigDump_StaticListener{
-						Listener: pack[*listenerv3.Listener](l), LastUpdated: timestamppb.New(s.started),
+						Listener: pack(l), LastUpdated: timestamppb.New(s.started),
 					})
 				}
 			}
@@ -216,7 +195,7 @@ func (s *Server) configSections() []admin.ConfigSection {
 			for _, r := range s.routes {
 				if match(r.GetName()) {
 					dump.StaticRouteConfigs = append(dump.StaticRouteConfigs, &adminv3.RoutesConfigDump_StaticRouteConfig{
-						RouteConfig: pack[*routev3.RouteConfiguration](r), LastUpdated: timestamppb.New(s.started),
+						RouteConfig: pack(r), LastUpdated: timestamppb.New(s.started),
 					})
 				}
 			}

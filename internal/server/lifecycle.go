@@ -83,10 +83,18 @@ func (l *lifecycle) DrainListeners(graceful, skipExit, inboundOnly bool) {
 }
 
 // FailHealthChecks implements admin.Lifecycle.
-func (l *lifecycle) FailHealthChecks() { l.unhealthy.Store(true) }
+func (l *lifecycle) FailHealthChecks() {
+	l.unhealthy.Store(true)
+	l.stats.live.Set(0)
+}
 
 // PassHealthChecks implements admin.Lifecycle.
-func (l *lifecycle) PassHealthChecks() { l.unhealthy.Store(false) }
+func (l *lifecycle) PassHealthChecks() {
+	l.unhealthy.Store(false)
+	if l.live.Load() {
+		l.stats.live.Set(1)
+	}
+}
 
 // Quit implements admin.Lifecycle.
 func (l *lifecycle) Quit() { (*Server)(l).Quit() }

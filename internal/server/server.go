@@ -48,6 +48,9 @@ type Config struct {
 	// Grace is how long Run, when its context ends, lets requests finish that are on
 	// their way. 0: not at all, as Envoy.
 	Grace time.Duration
+	// LookupEnv is os.LookupEnv, or what stands for it in %ENVIRONMENT()% of formats;
+	// nil for an empty environment.
+	LookupEnv func(name string) (value string, ok bool)
 }
 
 // A Server is one proxy: New builds it from its configuration, Run runs it.
@@ -57,6 +60,7 @@ type Server struct {
 	bootstrap *bootstrapv3.Bootstrap
 	warnings  []string // of the configuration, for the log
 	grace     time.Duration
+	lookupEnv func(name string) (string, bool)
 	log       *oplog.Log
 	logger    *oplog.Logger // of the component main
 	started   time.Time
@@ -82,7 +86,7 @@ type Server struct {
 	live            atomic.Bool
 	unhealthy       atomic.Bool // /healthcheck/fail
 	adminAddress    atomic.Pointer[string]
-	dump            atomic.Pointer[snapshot]
+	listening       atomic.Pointer[[]admin.ListenerStatus]
 
 	ready    chan struct{} // closed when the listeners accept
 	quit     chan struct{} // closed when the server is to end
@@ -97,9 +101,10 @@ type Server struct {
 func New(c Config) (*Server, error) {
 	b := c.Bootstrap.Bootstrap
 	s := &Server{
-		options: c.Options, bootstrap: b, grace: c.Grace, log: c.Log, logger: c.Log.Logger("main"), started: time.Now(),
+		options: c.Options, bootstrap: b, grace: c.Grace, lookupEnv: c.LookupEnv, log: c.Log, logger: c.Log.Logger("main"), started: time.Now(),
 		ready: make(chan struct{}), quit: make(chan struct{}),
 	}
+	s.listening.Store(new([]admin.ListenerStatus))
 	var errs conf.Errors
 	conf.Check(b, bootstrap.Fields(), conf.Path{}, &errs)
 	for _, w := range c.Bootstrap.Warnings {
@@ -187,7 +192,7 @@ func (s *Server) newLoop(name string, shard int) (loop *event.Loop, err error) {
 func (s *Server) build(errs *conf.Errors) {
 	root, path := s.store.Root(), conf.Path{}
 	s.runtime = runtimeconf.New(s.bootstrap.GetLayeredRuntime(), root, path.Field("layered_runtime"), errs)
-	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: os.LookupEnv})
+	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv})
 	s.files = accesslog.NewFiles(accesslog.FilesOptions{
 		Shards: len(s.workers) + 1, Stats: root.Scope("filesystem."),
 		FlushInterval: s.options.FileFlushInterval, FlushMinSize: int(s.options.FileFlushMinSize) << 10,

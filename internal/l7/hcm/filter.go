@@ -62,7 +62,13 @@ func (f *activeFilter) SetDecoderBufferLimit(limit int)      { f.s.request.limit
 func (f *activeFilter) RequestHigh()                         { f.s.request.pauseSource() }
 func (f *activeFilter) RequestLow()                          { f.s.request.resumeSource() }
 
-func (f *activeFilter) EncodeInterim(h *httpmsg.Headers) { f.s.encodeInterim(h) }
+// EncodeInterim drops interim responses of the upstream unless the configuration
+// lets them through: the proxy has answered Expect itself.
+func (f *activeFilter) EncodeInterim(h *httpmsg.Headers) {
+	if f.s.cfg.proxy100Continue {
+		f.s.encodeInterim(h)
+	}
+}
 
 func (f *activeFilter) StartResponse(h *httpmsg.Headers, endStream bool, details string) {
 	f.s.startResponse(h, endStream, details)

@@ -46,7 +46,6 @@ func (s *stream) sendLocalReply(reply httpfilter.LocalReply) {
 	s.request.kill()
 	s.responseStarted = true
 	s.info.ResponseDetails = strings.ReplaceAll(reply.Details, " ", "_")
-	s.localReplyBody = reply.Body
 	end := s.makeLocalReply(reply)
 	if direct {
 		// The filters have seen another response: they are not shown this one.

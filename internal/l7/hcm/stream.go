@@ -45,8 +45,7 @@ type exchange struct {
 	random     uint64
 	entry      format.Entry // see entryFor
 
-	localReplyBody string
-	idleTimeout    time.Duration
+	idleTimeout time.Duration
 	// downstreamHigh counts the high marks of the output without their low ones.
 	downstreamHigh int
 
@@ -262,9 +261,9 @@ func (s *stream) resolveRoute() *route.Route {
 		s.routeKnown = true
 		s.route = s.cfg.routes.Match(s.request.headers, &s.info, s.random)
 		if s.route != nil {
-			s.info.RouteName = s.route.Name
-			if s.route.VirtualHost != nil {
-				s.info.VirtualHostName = s.route.VirtualHost.Name
+			s.info.RouteName, s.info.RouteMetadata = s.route.Name, s.route.Metadata
+			if v := s.route.VirtualHost; v != nil {
+				s.info.VirtualHostName, s.info.VirtualHostMetadata = v.Name, v.Metadata
 			}
 		}
 	}
@@ -419,7 +418,7 @@ func (s *stream) log(t format.EntryType) {
 func (s *stream) entryFor(t format.EntryType) *format.Entry {
 	s.entry = format.Entry{
 		Request: s.request.headers, Response: s.response.headers, Trailers: s.response.trailers, Stream: &s.info,
-		LocalReplyBody: s.localReplyBody, Type: t, Now: s.m.d.Now(), Shard: s.m.shard, Random: s.random,
+		Type: t, Now: s.m.d.Now(), Shard: s.m.shard, Random: s.random,
 	}
 	return &s.entry
 }

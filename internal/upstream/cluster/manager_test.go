@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
-	"github.com/nuncio-proxy/nuncio/internal/protoconv"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/dns"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
@@ -345,37 +343,6 @@ func TestStatistics(t *testing.T) {
 	for name := range have {
 		if !strings.HasPrefix(name, "http1.") && name != "default.total_match_count" { // with the first connection, or host
 			t.Errorf("%s is not Envoy's", name)
-		}
-	}
-}
-
-func TestStatus(t *testing.T) {
-	b := newBench()
-	b.Add(mustParse(t, `
-name: st
-load_assignment:
-  cluster_name: st
-  endpoints:
-  - locality: {region: r, zone: z, sub_zone: s}
-    lb_endpoints:
-    - {endpoint: {hostname: hh, address: {socket_address: {address: 127.0.0.1, port_value: 17902}}}, load_balancing_weight: 3}
-    - {endpoint: {address: {pipe: {path: /tmp/s}}}, health_status: UNHEALTHY}
-`), nil)
-	b.Add(mustParse(t, "name: other"), nil)
-	match := func(name string) bool { return name == "st" }
-	for file, got := range map[string]string{
-		"testdata/clusters.txt":    b.Text(match),
-		"testdata/clusters.json":   string(protoconv.MarshalJSON(b.Message(match), protoconv.Print{Indent: true})) + "\n",
-		"testdata/configdump.json": string(protoconv.MarshalJSON(b.ConfigDump(), protoconv.Print{Indent: true})) + "\n",
-	} {
-		if *update {
-			if err := os.WriteFile(file, []byte(got), 0o666); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(file)
-		if err != nil || string(want) != got {
-			t.Errorf("%s: got\n%s\nwant\n%s%v", file, got, want, fmt.Sprint(err))
 		}
 	}
 }

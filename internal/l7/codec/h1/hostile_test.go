@@ -332,7 +332,7 @@ func TestMethods(t *testing.T) {
 			t.Errorf("%s: %v", m, f.err)
 		}
 	}
-	for _, m := range strings.Fields("BASELINE-CONTROL CHECKIN LABEL M-SEARCH QUERY UPDATE VERSION-CONTROL GETT GE") {
+	for _, m := range strings.Fields("BASELINE-CONTROL CHECKIN LABEL M-SEARCH UPDATE VERSION-CONTROL GETT GE") {
 		f := newServer(ServerDefaults())
 		f.send(in(m+" /x", "\r\n"))
 		if f.err == nil {
