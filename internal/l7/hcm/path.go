@@ -420,7 +420,7 @@ func (p *path) addData(i int, data *buffer.Buffer, streaming bool) {
 		return
 	}
 	f, pos := p.at(i)
-	if pos.headersHeld || pos.stopAll || pos.held() != nil || pos.trailersHeld {
+	if pos.headersHeld || pos.stopAll || pos.held() != nil { // trailers that wait do not hold up the body
 		pos.streaming = streaming
 		p.hold(f, pos, data)
 		return

@@ -198,6 +198,13 @@ func TestResponsePath(t *testing.T) {
 			f.cb.AddEncodedData(text("new"), false)
 			return 0
 		}}, []string{"headers."}, `a response headers 200 end`, "3\r\nnew\r\n0\r\n\r\n"},
+		{"pass the body on piece by piece", map[string]func(*scripted) int{"data": status(3), "trailers": status(1)},
+			[]string{"headers", "abc", "!add", "!trailers", "!add", "!add", "!continue"},
+			`a response headers 200; a response data "abc"; a response trailers`,
+			"3\r\nnew\r\n3\r\nnew\r\n3\r\nnew\r\n0\r\n\r\n"},
+		{"pass the end on later", map[string]func(*scripted) int{"data": status(3)},
+			[]string{"headers", "abc.", "!add", "!add", "!continue"},
+			`a response headers 200; a response data "abc" end`, "3\r\nnew\r\n3\r\nnew\r\n0\r\n\r\n"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -223,6 +230,10 @@ func TestResponsePath(t *testing.T) {
 					z.cb.StartResponse(&headers, end, "via_upstream")
 				case "!continue":
 					a.cb.ContinueEncoding()
+				case "!add":
+					a.cb.AddEncodedData(text("new"), true)
+				case "!trailers":
+					z.cb.SendResponseTrailers(new(httpmsg.Headers))
 				default:
 					z.cb.SendResponseData(text(body), end)
 				}

@@ -261,7 +261,7 @@ func TestConfig(t *testing.T) {
 	} {
 		var errs conf.Errors
 		ctx := filtertest.Context(metrics.New(1), nil)
-		built := true
+		var built bool
 		if tc.route {
 			built = Factory{}.BuildRouteConfig(tc.msg, ctx, conf.Path{}.Field("p"), &errs) != nil
 		} else {
