@@ -138,7 +138,7 @@ func (l *loader) warm() error {
 	l.schedule = schedule{end: int64(warmupMost)}
 	for l.now() < int64(warmup) || !l.allAnswered() {
 		if l.now() > int64(warmupMost) {
-			return fmt.Errorf("not every connection was answered in %v (%d errors, first: %v)", warmupMost, l.errors, l.first)
+			return fmt.Errorf("not every connection was answered in %v (%d errors, first: %w)", warmupMost, l.errors, l.first)
 		}
 		if err := l.turn(l.now() + int64(pause)); err != nil {
 			return err

@@ -89,7 +89,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears its temporary files too
 	if o.nuncio == "" && slices.Contains(strings.Split(o.peers, ","), "nuncio") {
 		o.nuncio = filepath.Join(dir, "nuncio")
 		build := exec.CommandContext(ctx, "go", "build", "-o", o.nuncio, modulePath+"/cmd/nuncio")

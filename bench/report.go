@@ -190,7 +190,7 @@ func (r *caseResult) print(w io.Writer) {
 		fmt.Fprintln(t, "\t")
 		notes = append(notes, r.notes(peer)...)
 	}
-	t.Flush()
+	_ = t.Flush() // like all that is printed
 	for _, note := range notes {
 		fmt.Fprintln(w, "  note:", note)
 	}
