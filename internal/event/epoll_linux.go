@@ -108,7 +108,8 @@ func (p *epoll) step() bool {
 
 func (p *epoll) wake() {
 	one := uint64(1)
-	syscall.RawSyscall(syscall.SYS_WRITE, uintptr(p.wakeFD), uintptr(unsafe.Pointer(&one)), 8)
+	// Fails only if a wake-up is pending already.
+	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(p.wakeFD), uintptr(unsafe.Pointer(&one)), 8)
 }
 
 func (p *epoll) close() {
@@ -150,6 +151,6 @@ func (p *epoll) forget(w watch) {
 
 // remove stops watching fd, which stays open.
 func (p *epoll) remove(fd int, w watch) {
-	p.control(syscall.EPOLL_CTL_DEL, fd, 0, w)
+	_ = p.control(syscall.EPOLL_CTL_DEL, fd, 0, w) // a socket that is watched can be removed
 	p.forget(w)
 }

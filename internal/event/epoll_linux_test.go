@@ -1,6 +1,7 @@
 package event
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -117,7 +118,7 @@ func TestReadStopsWithoutSystemCall(t *testing.T) {
 	if _, err := syscall.Write(peers[0], []byte{2}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Read(buf); err != ErrAgain {
+	if _, err := s.Read(buf); !errors.Is(err, ErrAgain) {
 		t.Errorf("reads %v without an event", err)
 	}
 	l.Turn()

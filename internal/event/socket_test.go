@@ -32,7 +32,7 @@ func (e *echo) OnReady(r Ready) {
 	for read := 0; !e.ended; {
 		n, err := e.s.Read([][]byte{e.buf[:len(e.buf)/3], e.buf[len(e.buf)/3:]})
 		switch {
-		case err == ErrAgain:
+		case errors.Is(err, ErrAgain):
 			return
 		case err != nil:
 			e.ended, e.err = true, err
@@ -57,7 +57,7 @@ func (e *echo) OnReady(r Ready) {
 func (e *echo) flush() bool {
 	n, err := e.s.Write([][]byte{e.unsent[:len(e.unsent)/2], nil, e.unsent[len(e.unsent)/2:]})
 	e.unsent = e.unsent[n:]
-	if err != nil && err != ErrAgain {
+	if err != nil && !errors.Is(err, ErrAgain) {
 		e.ended, e.err = true, err
 		return true
 	}
@@ -91,7 +91,7 @@ func TestEcho(t *testing.T) {
 			t.Errorf("%d bytes came back of %d: %v", len(got), len(data), err)
 		}
 		<-e.closed
-		if e.err != io.EOF {
+		if !errors.Is(e.err, io.EOF) {
 			t.Errorf("ended with %v", e.err)
 		}
 	})
@@ -107,7 +107,7 @@ func TestWriteAfterPeerClosed(t *testing.T) {
 		s, peer := attach(t, k, l, func(s *Socket) Observer {
 			return observerFunc(func(Ready) {
 				for s.IsOpen() {
-					if _, err := s.Write(buf); err == ErrAgain {
+					if _, err := s.Write(buf); errors.Is(err, ErrAgain) {
 						return
 					} else if err != nil {
 						s.Close(false)
@@ -186,7 +186,7 @@ func TestPeerClosedIsToldWithoutReading(t *testing.T) {
 			buf := make([]byte, 100)
 			n, err := s.Read([][]byte{buf})
 			_, end := s.Read([][]byte{buf})
-			if string(buf[:n]) != "unread" || err != nil || end != io.EOF {
+			if string(buf[:n]) != "unread" || err != nil || !errors.Is(end, io.EOF) {
 				t.Errorf("%q, %v, then %v", buf[:n], err, end)
 			}
 			s.Close(false)
@@ -202,7 +202,7 @@ func TestCloseSendsWhatWasWritten(t *testing.T) {
 		written := 0
 		on(l, func() {
 			var err error
-			if written, err = s.Write([][]byte{data}); err != ErrAgain {
+			if written, err = s.Write([][]byte{data}); !errors.Is(err, ErrAgain) {
 				t.Errorf("write returns %v", err)
 			}
 			s.Close(false)
@@ -284,7 +284,7 @@ func TestConnect(t *testing.T) {
 			on(l, func() {
 				err := s.Attach(l, observerFunc(func(r Ready) {
 					err := s.Connected()
-					if err == ErrAgain {
+					if errors.Is(err, ErrAgain) {
 						return
 					}
 					check(&s, r, err)
@@ -465,7 +465,7 @@ func TestStreamOfPipe(t *testing.T) {
 	}
 	peer.Close()
 	<-e.closed
-	if e.err != io.EOF {
+	if !errors.Is(e.err, io.EOF) {
 		t.Errorf("ended with %v", e.err)
 	}
 }

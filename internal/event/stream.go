@@ -99,7 +99,7 @@ func (st *stream) ready() Ready {
 	}
 	if st.readErr != nil {
 		r |= Readable | PeerClosed
-		if st.readErr != io.EOF {
+		if st.readErr != io.EOF { //nolint:errorlint // the data path, and Reader returns it bare
 			r |= Failed
 		}
 	}
