@@ -49,7 +49,7 @@ func newClient(l *event.Loop, s sock.Socket, err error, timeout time.Duration, c
 // is up.
 func (c *Conn) connected() bool {
 	if err := c.socket.Connected(); err != nil {
-		if err != event.ErrAgain {
+		if err != event.ErrAgain { //nolint:errorlint // a socket returns it bare
 			c.connectFailed("delayed connect error: ", err)
 		}
 		return false

@@ -56,13 +56,13 @@ func (c *Conn) read() {
 		}
 		n, err := c.fill()
 		budget -= n
-		ended := err == io.EOF
+		ended := err == io.EOF //nolint:errorlint // the data path, and a socket returns it bare
 		c.readEnded = c.readEnded || ended
 		if n > 0 || ended && c.halfClose {
 			c.deliver(ended && c.halfClose)
 		}
 		switch {
-		case err == event.ErrAgain:
+		case err == event.ErrAgain: //nolint:errorlint // the data path, and a socket returns it bare
 			return
 		case err != nil:
 			c.readFailed(err)
@@ -87,7 +87,7 @@ func (c *Conn) fill() (n int, err error) {
 		c.in.Commit(slices, took)
 		n += took
 	}
-	if err == event.ErrAgain {
+	if err == event.ErrAgain { //nolint:errorlint // the data path, and a socket returns it bare
 		c.mayRead = false
 	}
 	c.countBytes(n, 0)
@@ -122,7 +122,7 @@ func (c *Conn) gaugeRead() {
 func (c *Conn) readFailed(err error) {
 	c.mayRead = false
 	switch {
-	case err != io.EOF:
+	case err != io.EOF: //nolint:errorlint // the data path, and a socket returns it bare
 		c.failed(err)
 	case c.state != network.Open:
 	case !c.halfClose:

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -78,7 +79,7 @@ func (s *script) readPeer(want string) {
 	if n > 0 {
 		s.logf("peer gets %s", buf[:n])
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		s.logf("peer sees the end")
 	}
 }

@@ -46,11 +46,11 @@ func (c *Conn) flush() {
 		return
 	}
 	n, err := c.writeOut()
-	if err != nil && err != event.ErrAgain {
+	if err != nil && err != event.ErrAgain { //nolint:errorlint // the data path, and a socket returns it bare
 		c.failed(err)
 		return
 	}
-	c.blocked = err == event.ErrAgain
+	c.blocked = err == event.ErrAgain //nolint:errorlint // the data path, and a socket returns it bare
 	if c.aboveHigh && c.out.Len() <= c.limit/2 {
 		c.aboveHigh = false
 		for i := 0; i < len(c.callbacks) && c.state != network.Closed; i++ {

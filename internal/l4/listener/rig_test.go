@@ -223,7 +223,7 @@ func (r *rig) wantEcho(c net.Conn, text string) {
 func (r *rig) wantClosed(c net.Conn, reset bool) {
 	r.t.Helper()
 	got, err := r.receive(c, 1)
-	if got != "" || err == nil || (err == io.EOF) == reset {
+	if got != "" || err == nil || errors.Is(err, io.EOF) == reset {
 		r.t.Errorf("got %q, %v", got, err)
 	}
 }

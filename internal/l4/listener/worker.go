@@ -120,7 +120,7 @@ func (a *acceptor) accept() {
 	cfg, n := w.config, 0
 	for n < cfg.maxAccepts {
 		s, err := a.events.Accept()
-		if err == event.ErrAgain {
+		if err == event.ErrAgain { //nolint:errorlint // the data path, and Accept returns it bare
 			break
 		}
 		if err != nil {

@@ -7,7 +7,6 @@ package sock
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"syscall"
 
@@ -50,11 +49,6 @@ func IsExhausted(err error) bool {
 }
 
 var errNoAddress = errors.New("cannot make a socket: no address")
-
-// errUnsupported is the error of an option that this system does not have.
-func errUnsupported(option string) error {
-	return fmt.Errorf("%s: %w on this system", option, errors.ErrUnsupported)
-}
 
 // ConnectOptions are what a cluster configures of its connections.
 type ConnectOptions struct {

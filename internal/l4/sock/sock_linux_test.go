@@ -82,7 +82,7 @@ func TestAcceptDoesNotWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Accept(); err != unix.EAGAIN {
+	if _, err := l.Accept(); !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("accept without a connection: %v", err)
 	}
 	l.Close()

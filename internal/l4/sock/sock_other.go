@@ -4,6 +4,7 @@ package sock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -25,6 +26,11 @@ func newSocket(a address.Address) (int, error) {
 }
 
 func closeFD(fd int) { unix.Close(fd) }
+
+// errUnsupported is the error of an option that this system does not have.
+func errUnsupported(option string) error {
+	return fmt.Errorf("%s: %w on this system", option, errors.ErrUnsupported)
+}
 
 func freebind(int, address.Address) error    { return errUnsupported("freebind") }
 func transparent(int, address.Address) error { return errUnsupported("transparent") }
