@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -335,7 +336,9 @@ func TestClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Serve(l)
-		client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", l.Addr().String()) }}}
+		client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", l.Addr().String())
+		}}}
 		answer := make(chan error)
 		go func() {
 			resp, err := client.Get("http://admin/slow")

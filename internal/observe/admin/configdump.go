@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -37,7 +38,7 @@ func (s *Server) serveConfigDump(w http.ResponseWriter, _ *http.Request, query u
 	dump, err := s.configDump(query)
 	if err != nil {
 		status := http.StatusInternalServerError
-		if p, isProblem := err.(*problem); isProblem {
+		if p, isProblem := errors.AsType[*problem](err); isProblem {
 			status = p.status
 		}
 		w.Header().Set("Content-Type", "text/plain")

@@ -59,6 +59,6 @@ func (s *Server) serveDrain(w http.ResponseWriter, _ *http.Request, query url.Va
 
 func (s *Server) serveQuit(w http.ResponseWriter, _ *http.Request, _ url.Values) {
 	ok(w)
-	http.NewResponseController(w).Flush() // the answer leaves even if the server is quick
+	_ = http.NewResponseController(w).Flush() // the answer leaves even if the server is quick; the client may have left
 	s.config.Lifecycle.Quit()
 }

@@ -36,7 +36,7 @@ func TestScopes(t *testing.T) {
 			t.Errorf("got\n%swant\n%s", got, want)
 		}
 	}
-	if a.Counter("x") != b.Counter("x") || a.Counter("x") != a.Counter("x") {
+	if x := a.Counter("x"); x != b.Counter("x") || x != a.Counter("x") {
 		t.Error("one name is two counters")
 	}
 	step("bad_name_ 1: 1\ncluster.a_b.inner.z: 4\ncluster.a_b.x: 5\ncluster.a_b.y: 0\n")
