@@ -65,7 +65,7 @@ func (v *validator) broken(err error, md protoreflect.MessageDescriptor, path co
 }
 
 func isRule(err error) bool {
-	switch err.(type) {
+	switch err.(type) { //nolint:errorlint // generated code returns the violation itself as the cause
 	case ruleError, interface{ AllErrors() []error }:
 		return true
 	}
