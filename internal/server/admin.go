@@ -59,7 +59,7 @@ func (s *Server) buildAdmin(ctx extension.Context, path conf.Path, errs *conf.Er
 		errs.Add(path, "address must be set: an admin server without one is not implemented")
 	}
 	logs := ctx.AccessLogs.Build(cfg.GetAccessLog(), path.Field("access_log"), errs)
-	if file := cfg.GetAccessLogPath(); file != "" { //nolint:staticcheck // deprecated, and in use
+	if file := cfg.GetAccessLogPath(); file != "" {
 		logs = append(logs, ctx.AccessLogs.Build([]*accesslogv3.AccessLog{{
 			Name:       "envoy.access_loggers.file",
 			ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(&filev3.FileAccessLog{Path: file})},
