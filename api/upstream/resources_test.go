@@ -22,7 +22,7 @@ func TestResource(t *testing.T) {
 		}
 	}
 	expect(0, 0, 2)
-	if !r.Acquire() || !r.Acquire() || r.Acquire() {
+	if first, second, third := r.Acquire(), r.Acquire(), r.Acquire(); !first || !second || third {
 		t.Error("the limit is not 2")
 	}
 	expect(2, 1, 0)

@@ -73,7 +73,7 @@ func TestStop(t *testing.T) {
 }
 
 func TestSeed(t *testing.T) {
-	if loop.New(7).Random() != loop.New(7).Random() || loop.New(7).Random() == loop.New(8).Random() {
+	if seven := loop.New(7).Random(); seven != loop.New(7).Random() || seven == loop.New(8).Random() {
 		t.Error("random numbers do not depend on the seed alone")
 	}
 }

@@ -17,7 +17,6 @@ import (
 // backend is a terminal filter that keeps what it got and answers when told.
 type backend struct {
 	cb       httpfilter.Callbacks
-	headers  httpmsg.Headers
 	response httpmsg.Headers
 	body     buffer.Buffer
 	hold     bool // answer later

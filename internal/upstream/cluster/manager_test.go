@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"flag"
 	"net/netip"
 	"os"
 	"slices"
@@ -17,8 +16,6 @@ import (
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
 )
-
-var update = flag.Bool("update", false, "write what admin shows into testdata")
 
 // noRuntime has no values.
 type noRuntime struct{}
