@@ -5,6 +5,12 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/file"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/stream"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/buffer"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/cors"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/fault"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/headermutation"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/healthcheck"
+	httplocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/http/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/router"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/connectionlimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/directresponse"
@@ -20,6 +26,12 @@ func Factories() []extension.Factory {
 		stream.Stderr{},
 		stream.Stdout{},
 
+		buffer.Factory{},
+		cors.Factory{},
+		fault.Factory{},
+		headermutation.Factory{},
+		healthcheck.Factory{},
+		httplocalratelimit.Factory{},
 		router.Factory{},
 
 		connectionlimit.Factory{},

@@ -86,6 +86,9 @@ func (o *Option) Apply(h *httpmsg.Headers, e *format.Entry, scratch *[]byte) {
 	switch {
 	case value == "" && !o.keepEmpty:
 	case o.action != corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD:
+		if !o.joined { // a header that may be repeated moves to the end
+			h.RemoveName(o.name)
+		}
 		h.SetName(o.name, value)
 	case found && o.joined:
 		if old, _ := h.Joined(o.name); old != "" {

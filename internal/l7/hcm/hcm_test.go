@@ -321,7 +321,8 @@ func TestBodyOverTheLimit(t *testing.T) {
 		return &scripted{cb: cb, name: "a", log: new([]string), decode: map[string]func(*scripted) int{"headers": status(1), "data": status(1)}}
 	}, newBackend(false, nil))
 	h.conn.receive("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2000\r\n\r\n" + strings.Repeat("x", 1500))
-	if got := h.sent(); !strings.HasPrefix(got, "HTTP/1.1 413 Payload Too Large\r\n") || !strings.HasSuffix(got, "\r\n\r\nPayload Too Large") {
+	if got := h.sent(); !strings.HasPrefix(got, "HTTP/1.1 413 Payload Too Large\r\n") || !strings.Contains(got, "connection: close\r\n") ||
+		!strings.HasSuffix(got, "\r\n\r\nPayload Too Large") {
 		t.Errorf("sent %q", got)
 	}
 	h.checkClean()

@@ -68,6 +68,9 @@ func (f *scripted) EncodeInterim(*httpmsg.Headers) httpfilter.HeadersStatus {
 
 func (f *scripted) EncodeHeaders(h *httpmsg.Headers, end bool) httpfilter.HeadersStatus {
 	f.say("response headers %d%s", h.StatusCode(), ends(end))
+	if code := f.cb.Stream().ResponseCode; code != h.StatusCode() {
+		f.say("response code %d", code)
+	}
 	return httpfilter.HeadersStatus(f.run(f.encode, "headers"))
 }
 

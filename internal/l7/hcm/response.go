@@ -17,6 +17,7 @@ func (s *stream) startResponse(h *httpmsg.Headers, end bool, details string) {
 	}
 	s.responseStarted = true
 	s.info.ResponseDetails = details
+	s.info.ResponseCode = h.StatusCode() // what changes headers may format it
 	s.mutateResponse(h)
 	s.response.receiveHeaders(h, end)
 }
@@ -76,6 +77,7 @@ func (s *stream) makeLocalReply(reply httpfilter.LocalReply) (end bool) {
 	} else {
 		h.SetStatusCode(reply.Status)
 	}
+	s.info.ResponseCode = h.StatusCode()
 	s.mutateResponse(h)
 	if reply.Modify != nil {
 		reply.Modify(h)

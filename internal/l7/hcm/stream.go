@@ -342,6 +342,7 @@ func (s *stream) resetStream(reason httpmsg.ResetReason, details string) {
 func (s *stream) bodyTooLarge(p *path) {
 	if !p.response {
 		s.m.cfg.stats.rqTooLarge.Inc(s.m.shard)
+		s.m.startDrain() // as Envoy, which has not seen the end of the request here
 		s.sendLocalReply(httpfilter.LocalReply{Status: 413, Body: "Payload Too Large", Details: "request_payload_too_large"})
 		return
 	}
