@@ -66,7 +66,10 @@ func validate(c cli.Command, stdout, stderr io.Writer, factories []extension.Fac
 		return 1
 	}
 	defer log.Close()
-	_, err = load(Config{Extensions: factories}, c.Options, log)
+	s, err := load(Config{Extensions: factories}, c.Options, log)
+	if err == nil {
+		s.Close()
+	}
 	if c.JSON {
 		var list conf.Errors
 		if err != nil && !errors.As(err, &list) {

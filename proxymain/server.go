@@ -71,6 +71,16 @@ func newServer(c Config, options server.Options) (*Server, error) {
 	return &Server{s, log}, nil
 }
 
+// Check loads and checks the configuration as New does, and keeps nothing of it.
+func Check(c Config) error {
+	s, err := New(c)
+	if err != nil {
+		return err
+	}
+	s.server.Close()
+	return s.log.Close()
+}
+
 // load reads the configuration and builds the server.
 func load(c Config, options server.Options, log *oplog.Log) (*server.Server, error) {
 	b, err := bootstrap.Load(bootstrap.Source{

@@ -114,11 +114,12 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	if err := s.buildLoops(&errs); err != nil {
+		s.closeLoops()
 		return nil, err
 	}
 	s.build(&errs)
 	if errs.Err() != nil {
-		s.closeLoops()
+		s.Close()
 		if c.Bootstrap.Positions != nil {
 			c.Bootstrap.Positions.Locate(errs)
 		}
@@ -252,12 +253,18 @@ func addErrors(err error, path conf.Path, errs *conf.Errors) {
 	}
 }
 
+// Close lets go what New opened, of a server that is not run.
+func (s *Server) Close() {
+	s.closeLoops()
+	s.resolver.Close()
+	s.files.Close()
+}
+
 // Run runs the server until ctx ends, Quit is called, or it cannot start; then it
 // returns the reason. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.startAdmin(); err != nil {
-		s.closeLoops()
-		s.files.Close()
+		s.Close()
 		return err
 	}
 	for _, w := range s.warnings {
