@@ -19,11 +19,26 @@ func (c *Conn) queue(data *buffer.Buffer, endStream bool) {
 	c.countBytes(0, data.Len())
 	c.out.Move(data)
 	c.scheduleFlush()
+	if c.out.Len() >= eagerWrite && c.flushQueued {
+		c.writeEagerly()
+	}
 	if !c.aboveHigh && c.limit > 0 && c.out.Len() > c.limit {
 		c.aboveHigh = true
 		for i := 0; i < len(c.callbacks); i++ {
 			c.callbacks[i].OnWriteBufferHigh()
 		}
+	}
+}
+
+// eagerWrite is the number of bytes that do not wait for the end of the turn: they
+// are worth a system call, and still in the processor's cache.
+const eagerWrite = 64 << 10
+
+// writeEagerly writes what the socket takes now. All that follows from it, an error
+// above all, is left to flush, since the caller does not expect it here.
+func (c *Conn) writeEagerly() {
+	if _, err := c.writeOut(); err == event.ErrAgain { //nolint:errorlint // the socket's own value
+		c.blocked = true
 	}
 }
 

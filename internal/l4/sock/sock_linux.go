@@ -1,9 +1,12 @@
 package sock
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -42,11 +45,11 @@ func newListener(fd int, local address.Address) (*Listener, error) {
 // listener that is broken. Connections that ended in the queue are skipped.
 func (l *Listener) Accept() (Socket, error) {
 	for {
-		fd, sa, err := unix.Accept4(l.fd, newFlags)
+		fd, remote, err := acceptFrom(l.fd)
 		switch err {
 		case nil:
 			local := l.localOf(fd)
-			return Socket{FD: fd, Local: local, Remote: named(fromSockaddr(sa), local)}, nil
+			return Socket{FD: fd, Local: local, Remote: named(remote, local)}, nil
 		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP,
 			unix.ENETDOWN, unix.ENETUNREACH, unix.ENONET, unix.EHOSTDOWN, unix.EHOSTUNREACH:
 			continue // errors of the connection, see accept(2)
@@ -57,6 +60,29 @@ func (l *Listener) Accept() (Socket, error) {
 		}
 		return Socket{}, os.NewSyscallError("accept4", err)
 	}
+}
+
+// acceptFrom is accept4. unix.Accept4 asks for the protocol of the listening socket at
+// each call, and makes the runtime expect that it waits.
+func acceptFrom(listener int) (fd int, remote address.Address, err error) {
+	var sa unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&sa)),
+		uintptr(unsafe.Pointer(&size)), newFlags, 0, 0)
+	if errno != 0 {
+		return -1, address.Address{}, errno
+	}
+	fd = int(n)
+	if sa.Addr.Family == unix.AF_INET {
+		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
+		port := (*[2]byte)(unsafe.Pointer(&in.Port))
+		return fd, address.FromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(in.Addr), binary.BigEndian.Uint16(port[:]))), nil
+	}
+	peer, err := unix.Getpeername(fd)
+	if err != nil {
+		return fd, address.Address{}, nil // it is gone already: reading will tell
+	}
+	return fd, fromSockaddr(peer), nil
 }
 
 // localOf asks the system only if the listener does not know.
