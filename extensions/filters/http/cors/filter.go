@@ -1,7 +1,6 @@
 package cors
 
 import (
-	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/route"
@@ -9,6 +8,8 @@ import (
 
 // A filter is the filter of one stream.
 type filter struct {
+	httpfilter.PassBody
+	httpfilter.PassResponseBody
 	cfg *config
 	cb  httpfilter.Callbacks
 
@@ -143,9 +144,6 @@ func (f *filter) addCredentials(r *httpmsg.Headers) {
 	}
 }
 
-// EncodeInterim implements httpfilter.EncoderFilter.
-func (f *filter) EncodeInterim(*httpmsg.Headers) httpfilter.HeadersStatus { return httpfilter.Continue }
-
 // EncodeHeaders implements httpfilter.EncoderFilter.
 func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersStatus {
 	if f.origin == "" {
@@ -157,26 +155,6 @@ func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 		h.SetName("access-control-expose-headers", expose)
 	}
 	return httpfilter.Continue
-}
-
-// DecodeData implements httpfilter.DecoderFilter.
-func (f *filter) DecodeData(*buffer.Buffer, bool) httpfilter.DataStatus {
-	return httpfilter.DataContinue
-}
-
-// DecodeTrailers implements httpfilter.DecoderFilter.
-func (f *filter) DecodeTrailers(*httpmsg.Headers) httpfilter.TrailersStatus {
-	return httpfilter.TrailersContinue
-}
-
-// EncodeData implements httpfilter.EncoderFilter.
-func (f *filter) EncodeData(*buffer.Buffer, bool) httpfilter.DataStatus {
-	return httpfilter.DataContinue
-}
-
-// EncodeTrailers implements httpfilter.EncoderFilter.
-func (f *filter) EncodeTrailers(*httpmsg.Headers) httpfilter.TrailersStatus {
-	return httpfilter.TrailersContinue
 }
 
 // OnDestroy implements httpfilter.Filter.

@@ -16,6 +16,7 @@ import (
 
 // A filter is the filter of one stream.
 type filter struct {
+	httpfilter.PassResponseBody
 	cfg     *config
 	cb      httpfilter.Callbacks
 	timer   event.Timer // of the delay; made when first needed
@@ -281,9 +282,6 @@ func (f *filter) DecodeTrailers(*httpmsg.Headers) httpfilter.TrailersStatus {
 	}
 	return httpfilter.TrailersContinue
 }
-
-// EncodeInterim implements httpfilter.EncoderFilter.
-func (f *filter) EncodeInterim(*httpmsg.Headers) httpfilter.HeadersStatus { return httpfilter.Continue }
 
 // EncodeHeaders implements httpfilter.EncoderFilter.
 func (f *filter) EncodeHeaders(*httpmsg.Headers, bool) httpfilter.HeadersStatus {

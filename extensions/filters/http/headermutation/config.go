@@ -38,7 +38,7 @@ func (Factory) Terminal() bool { return false }
 
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields {
-	return []conf.Fields{fields(), routeFields(), mutationFields()}
+	return []conf.Fields{fields(), routeFields(), mutationFields(), headeroption.Fields()}
 }
 
 func fields() conf.Fields {

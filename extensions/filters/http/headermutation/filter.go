@@ -3,7 +3,6 @@ package headermutation
 import (
 	"slices"
 
-	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
@@ -11,6 +10,8 @@ import (
 
 // A filter is the filter of one stream.
 type filter struct {
+	httpfilter.PassBody
+	httpfilter.PassResponseBody
 	cfg *config
 	cb  httpfilter.Callbacks
 
@@ -87,29 +88,16 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 	return httpfilter.Continue
 }
 
-// DecodeData implements httpfilter.DecoderFilter.
-func (f *filter) DecodeData(*buffer.Buffer, bool) httpfilter.DataStatus {
-	return httpfilter.DataContinue
-}
-
 // DecodeTrailers implements httpfilter.DecoderFilter.
 func (f *filter) DecodeTrailers(trailers *httpmsg.Headers) httpfilter.TrailersStatus {
 	f.mutate(trailers, func(m *mutations) []mutation { return m.requestTrailers })
 	return httpfilter.TrailersContinue
 }
 
-// EncodeInterim implements httpfilter.EncoderFilter.
-func (f *filter) EncodeInterim(*httpmsg.Headers) httpfilter.HeadersStatus { return httpfilter.Continue }
-
 // EncodeHeaders implements httpfilter.EncoderFilter.
 func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersStatus {
 	f.mutate(h, func(m *mutations) []mutation { return m.response })
 	return httpfilter.Continue
-}
-
-// EncodeData implements httpfilter.EncoderFilter.
-func (f *filter) EncodeData(*buffer.Buffer, bool) httpfilter.DataStatus {
-	return httpfilter.DataContinue
 }
 
 // EncodeTrailers implements httpfilter.EncoderFilter.

@@ -35,6 +35,7 @@ func (c *cache) get(now time.Time) *answer {
 
 // A filter is the filter of one stream.
 type filter struct {
+	httpfilter.PassResponseBody
 	cfg *config
 	cb  httpfilter.Callbacks
 
@@ -143,9 +144,6 @@ func (f *filter) verdict(shard int) (status int, details string) {
 	return 200, "health_check_ok_cluster_healthy"
 }
 
-// EncodeInterim implements httpfilter.EncoderFilter.
-func (f *filter) EncodeInterim(*httpmsg.Headers) httpfilter.HeadersStatus { return httpfilter.Continue }
-
 // EncodeHeaders implements httpfilter.EncoderFilter.
 func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersStatus {
 	if f.isCheck {
@@ -159,16 +157,6 @@ func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 		h.Set(httpmsg.XEnvoyImmediateHealthCheckFail, "true")
 	}
 	return httpfilter.Continue
-}
-
-// EncodeData implements httpfilter.EncoderFilter.
-func (f *filter) EncodeData(*buffer.Buffer, bool) httpfilter.DataStatus {
-	return httpfilter.DataContinue
-}
-
-// EncodeTrailers implements httpfilter.EncoderFilter.
-func (f *filter) EncodeTrailers(*httpmsg.Headers) httpfilter.TrailersStatus {
-	return httpfilter.TrailersContinue
 }
 
 // OnDestroy implements httpfilter.Filter.

@@ -37,7 +37,9 @@ func (Factory) RouteConfig() proto.Message { return &localv3.LocalRateLimit{} }
 func (Factory) Terminal() bool { return false }
 
 // Fields implements extension.Factory.
-func (Factory) Fields() []conf.Fields { return []conf.Fields{fields()} }
+func (Factory) Fields() []conf.Fields {
+	return []conf.Fields{fields(), tokenbucket.Fields(), headeroption.Fields()}
+}
 
 func fields() conf.Fields {
 	return conf.Fields{

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
@@ -17,6 +16,8 @@ const resourceExhausted = 8 // the gRPC status
 
 // A filter is the filter of one stream.
 type filter struct {
+	httpfilter.PassBody
+	httpfilter.PassResponseBody
 	cfg    *config
 	cb     httpfilter.Callbacks
 	modify func(*httpmsg.Headers) // modifyReply, made once
@@ -138,29 +139,6 @@ func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 		f.addNumber(h, "x-ratelimit-reset", f.reset())
 	}
 	return httpfilter.Continue
-}
-
-// EncodeInterim implements httpfilter.EncoderFilter.
-func (f *filter) EncodeInterim(*httpmsg.Headers) httpfilter.HeadersStatus { return httpfilter.Continue }
-
-// DecodeData implements httpfilter.DecoderFilter.
-func (f *filter) DecodeData(*buffer.Buffer, bool) httpfilter.DataStatus {
-	return httpfilter.DataContinue
-}
-
-// DecodeTrailers implements httpfilter.DecoderFilter.
-func (f *filter) DecodeTrailers(*httpmsg.Headers) httpfilter.TrailersStatus {
-	return httpfilter.TrailersContinue
-}
-
-// EncodeData implements httpfilter.EncoderFilter.
-func (f *filter) EncodeData(*buffer.Buffer, bool) httpfilter.DataStatus {
-	return httpfilter.DataContinue
-}
-
-// EncodeTrailers implements httpfilter.EncoderFilter.
-func (f *filter) EncodeTrailers(*httpmsg.Headers) httpfilter.TrailersStatus {
-	return httpfilter.TrailersContinue
 }
 
 // OnDestroy implements httpfilter.Filter.
