@@ -16,6 +16,9 @@ import (
 type Fields struct {
 	// Message is the full name of the configuration message.
 	Message protoreflect.FullName
+	// Where tells a list from another one of the same message that holds elsewhere, as
+	// "routes"; "" if there is no other.
+	Where string
 	// Names are the implemented fields by proto name. "a" implements the field
 	// a with all that is in it (or another component checks the inside), "a.b"
 	// of the message in a only the field b, whether a is one message, a list

@@ -2,6 +2,11 @@ package match
 
 import "github.com/nuncio-proxy/nuncio/api/conf"
 
+// Fields lists the fields of all messages that this package reads.
+func Fields() []conf.Fields {
+	return []conf.Fields{StringFields(), RegexFields(), SubstitutionFields(), HeaderFields(), QueryParameterFields()}
+}
+
 // StringFields lists the implemented fields of StringMatcher.
 func StringFields() conf.Fields {
 	return conf.Fields{

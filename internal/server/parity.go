@@ -11,11 +11,15 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/match"
+	"github.com/nuncio-proxy/nuncio/internal/addr"
 	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
 	"github.com/nuncio-proxy/nuncio/internal/control/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/internal/format"
 	"github.com/nuncio-proxy/nuncio/internal/l4/listener"
 	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
 	"github.com/nuncio-proxy/nuncio/internal/l7/route"
+	"github.com/nuncio-proxy/nuncio/internal/observe/accesslog"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/cluster"
 )
 
@@ -37,16 +41,20 @@ is set; nothing is accepted and ignored.
 	slices.SortFunc(all, func(a, b extension.Factory) int {
 		return strings.Compare(a.Category()+"/"+a.Name(), b.Category()+"/"+b.Name())
 	})
-	lists := slices.Concat([]conf.Fields{bootstrap.Fields(), adminFields, runtimeconf.Fields}, listener.Fields(),
-		route.Fields(), cluster.Fields(), hcm.AllFields())
+	lists := slices.Concat(
+		[]conf.Fields{bootstrap.Fields(), adminFields, runtimeconf.Fields, accesslog.Fields(), format.Fields()},
+		addr.Fields(), match.Fields(), listener.Fields(), route.Fields(), cluster.Fields(), hcm.AllFields())
 	for _, f := range all {
 		fmt.Fprintf(w, "| %s | %s | %s |\n", f.Category(), f.Name(), f.Config().ProtoReflect().Descriptor().FullName())
 		lists = append(lists, f.Fields()...)
 	}
-	slices.SortStableFunc(lists, func(a, b conf.Fields) int { return strings.Compare(string(a.Message), string(b.Message)) })
-	lists = slices.CompactFunc(lists, func(a, b conf.Fields) bool { return a.Message == b.Message && slices.Equal(a.Names, b.Names) })
+	slices.SortStableFunc(lists, func(a, b conf.Fields) int { return strings.Compare(title(a), title(b)) })
+	lists = slices.CompactFunc(lists, func(a, b conf.Fields) bool { return title(a) == title(b) && slices.Equal(a.Names, b.Names) })
 	fmt.Fprint(w, "\n## Messages\n")
-	for _, list := range lists {
+	for i, list := range lists {
+		if i > 0 && title(lists[i-1]) == title(list) {
+			return fmt.Errorf("%s has two lists: say where each holds", title(list))
+		}
 		if err := writeFields(w, list); err != nil {
 			return err
 		}
@@ -67,12 +75,19 @@ func writeFields(w io.Writer, list conf.Fields) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n### %s\n\n", list.Message)
+	fmt.Fprintf(w, "\n### %s\n\n", title(list))
 	fmt.Fprintf(w, "Implemented (%d): %s\n", len(implemented), fieldList(implemented))
 	if len(missing) > 0 {
 		fmt.Fprintf(w, "\nRefused (%d): %s\n", len(missing), fieldList(missing))
 	}
 	return nil
+}
+
+func title(f conf.Fields) string {
+	if f.Where == "" {
+		return string(f.Message)
+	}
+	return string(f.Message) + " in " + f.Where
 }
 
 func fieldList(names []string) string {

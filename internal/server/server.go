@@ -106,7 +106,6 @@ func New(c Config) (*Server, error) {
 	}
 	s.listening.Store(new([]admin.ListenerStatus))
 	var errs conf.Errors
-	conf.Check(b, bootstrap.Fields(), conf.Path{}, &errs)
 	for _, w := range c.Bootstrap.Warnings {
 		s.warnings = append(s.warnings, w.Error.Error())
 	}

@@ -26,6 +26,7 @@ type Option struct {
 func Fields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.core.v3.HeaderValueOption",
+		Where:   "filters",
 		Names:   []string{"header.key", "header.value", "header.raw_value", "append", "append_action", "keep_empty_value"},
 	}
 }

@@ -259,6 +259,7 @@ func (c *config) readMessageRules(m *hcmv3.HttpConnectionManager, path conf.Path
 
 var http1Fields = conf.Fields{
 	Message: "envoy.config.core.v3.Http1ProtocolOptions",
+	Where:   "listeners",
 	Names: []string{"allow_absolute_url", "accept_http_10", "default_host_for_http_10", "header_key_format.proper_case_words",
 		"enable_trailers", "allow_chunked_length", "allow_custom_methods", "use_balsa_parser"},
 }

@@ -113,6 +113,7 @@ func RetryFields() conf.Fields {
 func HeaderOptionFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.core.v3.HeaderValueOption",
+		Where:   "routes",
 		Names:   []string{"header.key", "header.value", "append", "append_action", "keep_empty_value"},
 	}
 }

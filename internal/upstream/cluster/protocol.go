@@ -36,12 +36,12 @@ func httpOptionsFields() conf.Fields {
 }
 
 func commonFields() conf.Fields {
-	return conf.Fields{Message: "envoy.config.core.v3.HttpProtocolOptions", Names: []string{
+	return conf.Fields{Message: "envoy.config.core.v3.HttpProtocolOptions", Where: "clusters", Names: []string{
 		"idle_timeout", "max_connection_duration", "max_headers_count", "max_response_headers_kb", "max_requests_per_connection"}}
 }
 
 func http1Fields() conf.Fields {
-	return conf.Fields{Message: "envoy.config.core.v3.Http1ProtocolOptions", Names: []string{
+	return conf.Fields{Message: "envoy.config.core.v3.Http1ProtocolOptions", Where: "clusters", Names: []string{
 		"header_key_format.proper_case_words", "enable_trailers", "allow_chunked_length", "send_fully_qualified_url"}}
 }
 

@@ -31,7 +31,7 @@ func (Factory) Config() proto.Message { return &ratelimitv3.LocalRateLimit{} }
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields {
 	return []conf.Fields{{Message: "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit", Names: []string{
-		"stat_prefix", "token_bucket", "runtime_enabled"}}}
+		"stat_prefix", "token_bucket", "runtime_enabled"}}, tokenbucket.Fields()}
 }
 
 // Terminal implements extension.NetworkFilterFactory.
