@@ -42,6 +42,11 @@ func (p *ping) OnReady(Ready) {
 // BenchmarkPingPong is the cost of a turn with one event, a read and a write,
 // where poll, read and write are system calls; compare with BenchmarkSystemCalls.
 func BenchmarkPingPong(b *testing.B) {
+	pingPong(b, func(*Loop) func() { return func() {} })
+}
+
+// pingPong runs the benchmark; work returns what each of the two does for a ping.
+func pingPong(b *testing.B, work func(*Loop) func()) {
 	l, err := New(Config{})
 	if err != nil {
 		b.Fatal(err)
@@ -51,7 +56,9 @@ func BenchmarkPingPong(b *testing.B) {
 	n := 0
 	for i := range pair {
 		p := &pair[i]
+		extra := work(l)
 		p.onPing = func() {
+			extra()
 			if n++; n == b.N {
 				l.Stop()
 			}
@@ -73,38 +80,16 @@ func BenchmarkPingPong(b *testing.B) {
 // BenchmarkPingPongTimers is BenchmarkPingPong with what a request adds: timers and
 // work at the end of the turn.
 func BenchmarkPingPongTimers(b *testing.B) {
-	l, err := New(Config{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	fds := socketPair(b)
-	var pair [2]ping
-	n := 0
 	nothing := func() {}
-	for i := range pair {
-		p := &pair[i]
+	pingPong(b, func(l *Loop) func() {
 		idle, request := l.NewTimer(nothing), l.NewTimer(nothing)
-		p.onPing = func() {
+		return func() {
 			idle.Enable(time.Hour)
 			request.Enable(15 * time.Second)
 			l.Defer(nothing)
 			request.Disable()
-			if n++; n == b.N {
-				l.Stop()
-			}
 		}
-		p.socket.Open(fds[i], nil, nil)
-		if err := p.socket.Attach(l, p, Readable); err != nil {
-			b.Fatal(err)
-		}
-		defer p.socket.Close(false)
-	}
-	if _, err := pair[0].socket.Write([][]byte{make([]byte, 100)}); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	b.ResetTimer()
-	l.Run(context.Background())
+	})
 }
 
 // BenchmarkSystemCalls makes the system calls of BenchmarkPingPong and nothing else.
