@@ -46,7 +46,7 @@ func newListener(fd int, local address.Address) (*Listener, error) {
 func (l *Listener) Accept() (Socket, error) {
 	for {
 		fd, remote, err := acceptFrom(l.fd)
-		switch err {
+		switch err { //nolint:errorlint // acceptFrom returns the bare number
 		case nil:
 			local := l.localOf(fd)
 			return Socket{FD: fd, Local: local, Remote: named(remote, local)}, nil
