@@ -45,26 +45,26 @@ func newListener(fd int, local address.Address) (*Listener, error) {
 // listener that is broken. Connections that ended in the queue are skipped.
 func (l *Listener) Accept() (Socket, error) {
 	for {
-		fd, remote, err := acceptFrom(l.fd)
-		switch err { //nolint:errorlint // acceptFrom returns the bare number
-		case nil:
+		fd, remote, errno := acceptFrom(l.fd)
+		switch errno {
+		case 0:
 			local := l.localOf(fd)
 			return Socket{FD: fd, Local: local, Remote: named(remote, local)}, nil
 		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENOPROTOOPT, unix.EOPNOTSUPP,
 			unix.ENETDOWN, unix.ENETUNREACH, unix.ENONET, unix.EHOSTDOWN, unix.EHOSTUNREACH:
 			continue // errors of the connection, see accept(2)
 		case unix.EAGAIN:
-			return Socket{}, err
+			return Socket{}, errno
 		case unix.EBADF:
 			return Socket{}, net.ErrClosed
 		}
-		return Socket{}, os.NewSyscallError("accept4", err)
+		return Socket{}, os.NewSyscallError("accept4", errno)
 	}
 }
 
 // acceptFrom is accept4. unix.Accept4 asks for the protocol of the listening socket at
 // each call, and makes the runtime expect that it waits.
-func acceptFrom(listener int) (fd int, remote address.Address, err error) {
+func acceptFrom(listener int) (fd int, remote address.Address, errno unix.Errno) {
 	var sa unix.RawSockaddrAny
 	size := uint32(unix.SizeofSockaddrAny)
 	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&sa)),
@@ -76,13 +76,13 @@ func acceptFrom(listener int) (fd int, remote address.Address, err error) {
 	if sa.Addr.Family == unix.AF_INET {
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
 		port := (*[2]byte)(unsafe.Pointer(&in.Port))
-		return fd, address.FromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(in.Addr), binary.BigEndian.Uint16(port[:]))), nil
+		return fd, address.FromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(in.Addr), binary.BigEndian.Uint16(port[:]))), 0
 	}
 	peer, err := unix.Getpeername(fd)
 	if err != nil {
-		return fd, address.Address{}, nil // it is gone already: reading will tell
+		return fd, address.Address{}, 0 // it is gone already: reading will tell
 	}
-	return fd, fromSockaddr(peer), nil
+	return fd, fromSockaddr(peer), 0
 }
 
 // localOf asks the system only if the listener does not know.
