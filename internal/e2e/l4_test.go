@@ -107,7 +107,9 @@ func TestTCPUpstreamRefuses(t *testing.T) {
 		},
 		clusters: []cluster{{name: "dead", dead: []string{dead}}, {name: "empty"}, {name: "second", dead: []string{dead}, hosts: []*upstream{u}}},
 	})
-	dial(t, p.addr("dead")).wantClosed()
+	if text, err := io.ReadAll(dial(t, p.addr("dead")).r); len(text) > 0 || err != nil {
+		t.Errorf("got %q, %v; want an orderly end", text, err)
+	}
 	if line := p.logLine("end 0 0 UF"); line != ",URX 127.0.0.1:"+dead {
 		t.Errorf("access log line %q", line)
 	}

@@ -8,30 +8,36 @@ import (
 // TestRetries: the first host fails in some way, the second one answers.
 func TestRetries(t *testing.T) {
 	t.Parallel()
+	status := func(line string) func(*upstreamConn) {
+		return handle(func(*message) string { return "HTTP/1.1 " + line + "\r\ncontent-length: 0\r\n\r\n" })
+	}
+	after := func(fail func(*upstreamConn)) func(*upstreamConn) {
+		return func(c *upstreamConn) {
+			if _, err := c.request(); err == nil {
+				fail(c)
+			}
+		}
+	}
 	for _, tc := range []struct {
 		name, on string
-		fail     func(*upstreamConn) // nil: refuses connections
+		script   func(*upstreamConn) // nil: nobody listens
 	}{
-		{"5xx", "5xx", raw("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")},
-		{"gateway_error", "gateway-error", raw("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n")},
-		{"reset", "reset", (*upstreamConn).reset},
-		{"close", "reset", raw("")},
+		{"5xx", "5xx", status("503 Service Unavailable")},
+		{"gateway_error", "gateway-error", status("502 Bad Gateway")},
+		{"status", "retriable-status-codes", status("418 Teapot")},
+		{"reset", "reset", after((*upstreamConn).reset)},
+		{"close", "reset", after(raw(""))},
+		{"per_try_timeout", "5xx", after((*upstreamConn).stall)},
 		{"connect_failure", "connect-failure", nil},
-		{"per_try_timeout", "5xx", (*upstreamConn).stall},
-		{"status", "retriable-status-codes", raw("HTTP/1.1 418 Teapot\r\ncontent-length: 0\r\n\r\n")},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			good := newUpstream(t, handle(func(m *message) string { return ok("good " + m.body) }))
 			up := cluster{name: "up", hosts: []*upstream{good}}
-			if tc.fail == nil {
+			if tc.script == nil {
 				up.dead = []string{freePort(t)}
 			} else {
-				up.hosts = append(up.hosts, newUpstream(t, func(c *upstreamConn) {
-					if _, err := c.request(); err == nil {
-						tc.fail(c)
-					}
-				}))
+				up.hosts = append(up.hosts, newUpstream(t, tc.script))
 			}
 			policy := "retry_policy: {retry_on: " + tc.on + ", num_retries: 3, per_try_timeout: 0.3s, retriable_status_codes: [418], " +
 				"retry_back_off: {base_interval: 0.001s, max_interval: 0.002s}, retry_host_predicate: [{name: envoy.retry_host_predicates.previous_hosts, " +

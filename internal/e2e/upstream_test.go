@@ -60,6 +60,11 @@ func (u *upstream) serve(l net.Listener) {
 				return
 			}
 			u.mu.Lock()
+			if u.listener != l { // stop came in between
+				u.mu.Unlock()
+				c.Close()
+				return
+			}
 			u.accepted++
 			n := u.accepted
 			u.open[c] = true
@@ -78,7 +83,10 @@ func (u *upstream) serve(l net.Listener) {
 // stop closes the port and all connections, and waits until the scripts have ended.
 func (u *upstream) stop() {
 	u.mu.Lock()
-	u.listener.Close()
+	if u.listener != nil {
+		u.listener.Close()
+		u.listener = nil
+	}
 	for c := range u.open {
 		c.Close()
 	}
