@@ -202,8 +202,12 @@ func (c *client) onClose(e network.Event) {
 	w, s := c.worker, &c.stream
 	c.stopTimers()
 	aborted := s.active
-	if aborted && e == network.RemoteClose && c.conn.Info().CloseType == streaminfo.CloseNormal {
-		c.codec.OnEOF() // may be the end of a response without a length
+	if aborted && e == network.RemoteClose {
+		if c.conn.Info().CloseType == streaminfo.CloseNormal {
+			c.codec.OnEOF() // may be the end of a response without a length
+		} else {
+			c.codec.OnClose(httpmsg.ResetConnectionTermination)
+		}
 		aborted = !s.requested || !s.responded
 		if s.malformed {
 			c.pool.config.Stats.UpstreamCxProtocolError.Inc(w.d.Shard())

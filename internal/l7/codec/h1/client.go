@@ -129,12 +129,18 @@ func (c *ClientConnection) OnEOF() {
 }
 
 // OnClose tells the codec that the network connection is gone. A stream whose
-// response is not complete gets OnReset.
+// response is not complete gets OnReset: with ResetProtocolError, as after OnEOF, if
+// the peer ended the connection within a response that says how long it is.
 func (c *ClientConnection) OnClose(reason httpmsg.ResetReason) {
 	c.closing = true
-	if c.decoder != nil {
-		c.fail(reason)
+	if c.decoder == nil {
+		return
 	}
+	framed := c.in.state != inUntilClose && c.in.state != inTunnel
+	if reason == httpmsg.ResetConnectionTermination && c.begun && framed {
+		reason = httpmsg.ResetProtocolError
+	}
+	c.fail(reason)
 }
 
 // fail ends the stream, if there is one, and the use of the connection.
