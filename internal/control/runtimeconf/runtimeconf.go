@@ -50,8 +50,7 @@ type Runtime struct {
 var _ runtimeconf.Loader = (*Runtime)(nil)
 
 // New builds the runtime from the bootstrap, which may be nil; errors go to errs.
-// Without any layer there is none for admin either: with a nil configuration Envoy
-// has an admin layer, and so has this.
+// Admin has a layer only if there is one in the configuration.
 func New(cfg *bootstrapv3.LayeredRuntime, scope stats.Scope, path conf.Path, errs *conf.Errors) *Runtime {
 	r := &Runtime{
 		admin: -1, loads: scope.Counter("runtime.load_success"), keys: scope.Gauge("runtime.num_keys"),
@@ -61,11 +60,6 @@ func New(cfg *bootstrapv3.LayeredRuntime, scope stats.Scope, path conf.Path, err
 		scope.Counter("runtime." + name)
 	}
 	scope.Gauge("runtime.deprecated_feature_seen_since_process_start").Set(0)
-	if cfg == nil {
-		cfg = &bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{{
-			Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}},
-		}}}
-	}
 	conf.Check(cfg, Fields, path, errs)
 	seen := map[string]bool{}
 	for i, l := range cfg.GetLayers() {
