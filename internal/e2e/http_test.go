@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -280,7 +281,7 @@ func TestBigBodies(t *testing.T) {
 	body := noise(size)
 	for _, framing := range []string{"content-length: " + strconv.Itoa(size) + "\r\n\r\n" + body, "transfer-encoding: chunked\r\n\r\n" + chunked(body[:100], body[100:])} {
 		c := dial(t, p.addr("front"))
-		go c.send("POST / HTTP/1.1\r\nhost: a\r\n" + framing)
+		go io.WriteString(c, "POST / HTTP/1.1\r\nhost: a\r\n"+framing) // if it fails there is no response
 		if m := c.response("POST"); m.status() != 200 || m.body != body {
 			t.Errorf("%s: %q with %d bytes that are the same: %v", framing[:17], m.start, len(m.body), m.body == body)
 		}

@@ -40,7 +40,7 @@ func (m *message) has(name string) bool {
 	return false
 }
 
-// status is the code of a response, method and path are those of a request.
+// status is the code of a response, path is that of a request.
 func (m *message) status() int {
 	code, err := strconv.Atoi(m.word(1))
 	if err != nil {
@@ -48,8 +48,6 @@ func (m *message) status() int {
 	}
 	return code
 }
-
-func (m *message) method() string { return m.word(0) }
 
 func (m *message) path() string { return m.word(1) }
 
