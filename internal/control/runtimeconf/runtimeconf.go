@@ -152,7 +152,7 @@ func (r *Runtime) Modify(changes map[string]string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.admin < 0 {
-		return fmt.Errorf("No admin layer specified") //nolint:staticcheck // Envoy's words, shown by admin
+		return fmt.Errorf("No admin layer specified") // Envoy's words, shown by admin
 	}
 	values := maps.Clone(r.layers[r.admin].values)
 	for key, text := range changes {
