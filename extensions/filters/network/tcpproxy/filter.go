@@ -161,7 +161,7 @@ func (f *filter) attempted(host upstream.Host) {
 // fail closes the downstream connection: there is no upstream.
 func (f *filter) fail(flag streaminfo.Flags, why failure) {
 	f.stream.Flags |= flag
-	f.down.Close(network.AbortReset, failureDetails+strconv.Itoa(int(why)))
+	f.down.Close(network.NoFlush, failureDetails+strconv.Itoa(int(why)))
 }
 
 // OnData implements network.ReadFilter.

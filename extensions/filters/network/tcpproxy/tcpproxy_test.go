@@ -230,7 +230,7 @@ func TestFailures(t *testing.T) {
 		for _, later := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s later=%v", c.name, later), func(t *testing.T) {
 				b := newBenchAnswering(t, c.config, c.answers, later)
-				if !b.down.WasClosed || b.down.CloseType != network.AbortReset || b.down.ReadDisabled != 1 {
+				if !b.down.WasClosed || b.down.CloseType != network.NoFlush || b.down.ReadDisabled != 1 {
 					t.Errorf("%v, %v, disabled %d", b.down.WasClosed, b.down.CloseType, b.down.ReadDisabled)
 				}
 				b.wantLog("TcpConnectionEnd " + c.log + " upstream_reason= rx=0 tx=0 up=0/0")
