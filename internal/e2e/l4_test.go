@@ -107,13 +107,14 @@ func TestTCPUpstreamRefuses(t *testing.T) {
 		},
 		clusters: []cluster{{name: "dead", dead: []string{dead}}, {name: "empty"}, {name: "second", dead: []string{dead}, hosts: []*upstream{u}}},
 	})
-	if text, err := io.ReadAll(dial(t, p.addr("dead")).r); len(text) > 0 || err != nil {
-		t.Errorf("got %q, %v; want an orderly end", text, err)
+	for _, name := range []string{"dead", "empty"} {
+		if text, err := io.ReadAll(dial(t, p.addr(name)).r); len(text) > 0 || err != nil {
+			t.Errorf("%s: got %q, %v; want an orderly end", name, text, err)
+		}
 	}
 	if line := p.logLine("end 0 0 UF"); line != ",URX 127.0.0.1:"+dead {
 		t.Errorf("access log line %q", line)
 	}
-	dial(t, p.addr("empty")).rest()
 	if line := p.logLine("end 0 0 UH"); line != " -" {
 		t.Errorf("access log line %q", line)
 	}
