@@ -97,7 +97,7 @@ func (s *Server) buildAdmin(ctx extension.Context, path conf.Path, errs *conf.Er
 // ReopenLogs reopens the access logs and the operational log, after they were
 // rotated. Any goroutine.
 func (s *Server) ReopenLogs() {
-	s.files.Reopen()
+	s.main.Post(s.files.Reopen)
 	if err := s.log.Reopen(); err != nil {
 		s.logger.Errorf("cannot reopen the log: %v", err)
 	}
