@@ -2,6 +2,7 @@ package proxymain
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"time"
@@ -9,6 +10,7 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
 	"github.com/nuncio-proxy/nuncio/internal/observe/oplog"
@@ -88,12 +90,32 @@ func load(c Config, options server.Options, log *oplog.Log) (*server.Server, err
 		ServiceCluster: options.ServiceCluster, ServiceNode: options.ServiceNode, ServiceZone: options.ServiceZone,
 		AllowUnknown: options.AllowUnknownStaticFields,
 	})
-	if err != nil {
+	if err != nil && !b.Readable {
 		return nil, err
 	}
-	return server.New(server.Config{
+	s, buildErr := server.New(server.Config{
 		Options: options, Bootstrap: b, Extensions: c.Extensions, Log: log, Grace: c.Grace, LookupEnv: os.LookupEnv,
 	})
+	if err := allErrors(err, buildErr); err != nil {
+		if s != nil {
+			s.Close()
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// allErrors joins what was found while the configuration was read and while it was
+// built, in the order of the file.
+func allErrors(reading, building error) error {
+	var all, more conf.Errors
+	if building != nil && !errors.As(building, &more) {
+		return building
+	}
+	errors.As(reading, &all)
+	all = append(all, more...)
+	all.Sort()
+	return all.Err()
 }
 
 func newLog(o server.Options, out io.Writer) (*oplog.Log, error) {

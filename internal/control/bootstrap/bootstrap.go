@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -49,6 +50,9 @@ type Config struct {
 	Bootstrap *bootstrapv3.Bootstrap
 	// Warnings are about what was accepted but its author should know.
 	Warnings []protoconv.Warning
+	// Readable says that, if there are errors, they are only of fields that are unknown
+	// or not implemented: what is in Bootstrap can be built, to find further errors.
+	Readable bool
 	// Positions locates the errors of components that read parts of Bootstrap
 	// under paths that start at its top.
 	Positions *protoconv.Positions
@@ -68,17 +72,29 @@ func Load(src Source) (*Config, error) {
 	opts := protoconv.Options{Runtime: func(key string, otherwise bool) bool {
 		return staticRuntime(cfg.Bootstrap.GetLayeredRuntime(), key, otherwise)
 	}}
-	if src.AllowUnknown {
-		opts.Unknown = protoconv.WarnUnknown
-	}
+	opts.Unknown = protoconv.WarnUnknown
 	res, err := protoconv.Load(cfg.Bootstrap, opts, inputs...)
-	cfg.Warnings, cfg.Positions = res.Warnings, res.Positions
+	cfg.Warnings, cfg.Positions, cfg.Readable = res.Warnings, res.Positions, err == nil
 	var errs conf.Errors
 	errors.As(err, &errs)
+	if !src.AllowUnknown {
+		errs = append(errs, cfg.refuseUnknown()...)
+	}
 	errs = append(errs, cfg.check()...)
 	errs.Sort()
 	src.overrideNode(cfg.Bootstrap)
 	return cfg, errs.Err()
+}
+
+// refuseUnknown turns the warnings of unknown fields into errors.
+func (c *Config) refuseUnknown() (errs conf.Errors) {
+	c.Warnings = slices.DeleteFunc(c.Warnings, func(w protoconv.Warning) bool {
+		if w.Kind == protoconv.UnknownField {
+			errs = append(errs, w.Error)
+		}
+		return w.Kind == protoconv.UnknownField
+	})
+	return errs
 }
 
 // inputs returns what there is to decode, in order.
