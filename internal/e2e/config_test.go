@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"net"
 	"os"
@@ -30,6 +31,9 @@ func TestConfigSources(t *testing.T) {
 		},
 		"text_proto": func(t *testing.T, dir string) *proxy {
 			return launch(t, dir, s, "-c", writeFile(t, filepath.Join(dir, "b.pb_text"), textBootstrap))
+		},
+		"binary": func(t *testing.T, dir string) *proxy {
+			return launch(t, dir, s, "-c", writeFile(t, filepath.Join(dir, "b.pb"), binaryBootstrap()))
 		},
 		"flag": func(t *testing.T, dir string) *proxy { return launch(t, dir, s, "--config-yaml", yaml) },
 		"merged": func(t *testing.T, dir string) *proxy {
@@ -91,6 +95,24 @@ static_resources { listeners { name: "front" address { socket_address { address:
   [type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager] { stat_prefix: "http"
    route_config { virtual_hosts { name: "all" domains: "*" routes { match { prefix: "/" } direct_response { status: 200 body { inline_string: "direct" } } } } }
    http_filters { name: "router" typed_config { [type.googleapis.com/envoy.extensions.filters.http.router.v3.Router] {} } } } } } } } }`
+
+// binaryBootstrap is the same bootstrap in protobuf's wire format.
+func binaryBootstrap() string {
+	field := func(number byte, parts ...string) string {
+		content := strings.Join(parts, "")
+		return string(binary.AppendUvarint([]byte{number<<3 | 2}, uint64(len(content)))) + content
+	}
+	number := func(field byte, value uint64) string { return string(binary.AppendUvarint([]byte{field << 3}, value)) }
+	extension := func(number byte, kind string, fields ...string) string {
+		const prefix = "type.googleapis.com/envoy.extensions.filters."
+		return field(number, field(1, kind), field(4, field(1, prefix+kind), field(2, fields...)))
+	}
+	address := field(1, field(2, "127.0.0.1"), number(3, 0))
+	route := field(3, field(1, field(1, "/")), field(7, number(1, 200), field(2, field(3, "direct"))))
+	manager := extension(3, "network.http_connection_manager.v3.HttpConnectionManager", field(2, "http"),
+		field(4, field(2, field(1, "all"), field(2, "*"), route)), extension(5, "http.router.v3.Router"))
+	return field(2, field(1, field(1, "front"), field(2, address), field(3, manager))) + field(12, field(3, address))
+}
 
 func TestValidateGood(t *testing.T) {
 	t.Parallel()

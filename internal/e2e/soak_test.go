@@ -118,6 +118,7 @@ func newChaos(t *testing.T, script func(*upstreamConn)) *chaos {
 		c.harmMu.Unlock()
 		script(conn)
 	})
+	c.onStop = c.breaks
 	return c
 }
 
@@ -158,11 +159,6 @@ func (c *chaos) breaks(conn net.Conn) {
 
 func (c *chaos) restartAfter(pause time.Duration) {
 	begin := time.Now()
-	c.mu.Lock()
-	for conn := range c.open {
-		c.breaks(conn)
-	}
-	c.mu.Unlock()
 	c.stop()
 	time.Sleep(pause)
 	if err := c.restart(); err != nil {

@@ -14,6 +14,7 @@ import (
 type upstream struct {
 	addr   string
 	script func(*upstreamConn)
+	onStop func(net.Conn) // if not nil, is told of every connection that stop closes
 
 	mu       sync.Mutex // guards what follows
 	listener net.Listener
@@ -88,6 +89,9 @@ func (u *upstream) stop() {
 		u.listener = nil
 	}
 	for c := range u.open {
+		if u.onStop != nil {
+			u.onStop(c)
+		}
 		c.Close()
 	}
 	u.mu.Unlock()
