@@ -197,6 +197,14 @@ func TestValidateBad(t *testing.T) {
 			":19:25: " + hcm + "route_config.virtual_hosts[0].routes[1].route.cluster: ",
 			":26:5: static_resources.clusters[0].lb_policy: ",
 		}},
+		"both": {strings.Replace(badSense, "cluster_name: up", "cluster_name: up, cluster_namee: up", 1), []string{
+			":4:32: static_resources.listeners[0].address.socket_address.address: ",
+			":16:38: " + hcm + "route_config.virtual_hosts[0].routes[0].match.safe_regex.regex: ",
+			":17:25: " + hcm + "route_config.virtual_hosts[0].routes[0].route.cluster: ",
+			":19:25: " + hcm + "route_config.virtual_hosts[0].routes[1].route.cluster: ",
+			":26:5: static_resources.clusters[0].lb_policy: ",
+			":27:41: static_resources.clusters[0].load_assignment.cluster_namee: ",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -260,7 +268,7 @@ func TestRefusals(t *testing.T) {
 		"unimplemented field": {changed("stat_prefix: http", "stat_prefix: http, tracing: {}"), []string{"b.yaml:5:", "tracing", "not implemented"}},
 		"unimplemented cluster": {strings.Replace(good.bootstrap(), "  clusters:\n", "  clusters:\n  - {name: eds, type: EDS, eds_cluster_config: {eds_config: {ads: {}}}}\n", 1),
 			[]string{"b.yaml:7:", "static_resources.clusters[0].type: ", "EDS is not implemented"}},
-		"no router": {changed(", http_filters: [{", ", x: [{"), []string{"b.yaml:5:", "x"}},
+		"no router": {changed(extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", ""), ""), []string{"b.yaml:5:", "http_filters: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -51,7 +51,7 @@ var faults = []fault{
 	{name: "bad_chunk", script: raw("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\nok\r\n"), want: 200, cut: true, log: upeAfter},
 	{name: "more_than_length", script: raw(ok("ok") + ok("poison")), want: 200, body: "ok", log: viaUpstream},
 	{name: "slow", script: func(c *upstreamConn) {
-		for _, b := range []byte(ok("slowly")) {
+		for _, b := range []byte("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\nslowly") {
 			c.send(string(b))
 			time.Sleep(time.Millisecond)
 		}
