@@ -81,7 +81,7 @@ func (s *Socket) readFD(bufs [][]byte) (n, room int, errno syscall.Errno) {
 	for {
 		if len(bufs) == 1 {
 			room = len(bufs[0])
-			r, _, errno = syscall.RawSyscall(syscall.SYS_READ, uintptr(s.fd), uintptr(unsafe.Pointer(&bufs[0][0])), uintptr(room))
+			r, _, errno = syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(s.fd), uintptr(unsafe.Pointer(&bufs[0][0])), uintptr(room), 0, 0, 0)
 		} else {
 			var v [MaxSlices]syscall.Iovec
 			var count int
@@ -102,7 +102,7 @@ func (s *Socket) writeFD(bufs [][]byte) (n, size int, errno syscall.Errno) {
 	for {
 		if len(bufs) == 1 && len(bufs[0]) > 0 {
 			size = len(bufs[0])
-			r, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(s.fd), uintptr(unsafe.Pointer(&bufs[0][0])), uintptr(size))
+			r, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&bufs[0][0])), uintptr(size), syscall.MSG_NOSIGNAL, 0, 0)
 		} else {
 			var v [MaxSlices]syscall.Iovec
 			var count int
