@@ -20,8 +20,8 @@ func (p *parser) versionText() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		own = info.Main.Version
 	}
-	return "\n" + p.program + "  version: " + p.command.Options.Version() +
-		"\nnuncio " + own + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH + "\n\n"
+	return "nuncio  version: " + p.command.Options.Version() +
+		"\nnuncio " + own + " " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH + "\n"
 }
 
 func (p *parser) helpText() string {

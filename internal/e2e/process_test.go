@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var versionLine = regexp.MustCompile(`^(\S*/)?nuncio  version: [0-9a-f]{40}/1\.40\.0/(Clean|Modified)/RELEASE/BoringSSL$`)
+var versionLine = regexp.MustCompile(`^nuncio  version: [0-9a-f]{40}/1\.40\.0/(Clean|Modified)/RELEASE/BoringSSL$`)
 
 // TestReopenLogs: after SIGUSR1 the access log goes to a new file, as logrotate
 // expects.
