@@ -107,6 +107,9 @@ func serve(c cli.Command, stderr io.Writer, factories []extension.Factory) int {
 			log.Logger("main").Warnf("cannot enable core dumps: %v", err)
 		}
 	}
+	if c.Options.EnableMutexTracing {
+		runtime.SetMutexProfileFraction(1) // every contention
+	}
 	tune(int(c.Options.Concurrency))
 	s, err := load(Config{Extensions: factories}, c.Options, log)
 	if err == nil {

@@ -88,8 +88,8 @@ func (p *parser) runningFlags() []*flag {
 			help: "gradual (the default) asks more and more connections to end over the drain time; immediate asks all of them at once."},
 		{long: "--enable-core-dump", group: groupRunning, set: on(&o.EnableCoreDump),
 			help: "Let the kernel write a core file if the process crashes (the limit of its size stays as it is)."},
-		{long: "--enable-mutex-tracing", group: groupRunning, set: p.refused("--enable-mutex-tracing"),
-			help: "Not implemented: refused."},
+		{long: "--enable-mutex-tracing", group: groupRunning, set: on(&o.EnableMutexTracing),
+			help: "Count how often and how long locks were waited for; the admin interface shows it at /contention."},
 	}
 }
 

@@ -74,6 +74,10 @@ type Options struct {
 	DrainTime        time.Duration
 	DrainStrategy    DrainStrategy
 
+	// EnableMutexTracing shows the runtime's mutex profile at admin's /contention.
+	// The profile belongs to the process: who runs the server turns it on.
+	EnableMutexTracing bool
+
 	// Logs.
 
 	LogLevel                 oplog.Level
@@ -185,6 +189,7 @@ func (o *Options) CommandLineOptions() *adminv3.CommandLineOptions {
 		SocketPath:                 o.SocketPath,
 		SocketMode:                 o.SocketMode,
 		EnableCoreDump:             o.EnableCoreDump,
+		EnableMutexTracing:         o.EnableMutexTracing,
 		StatsTag:                   tags,
 	}
 }

@@ -2,8 +2,10 @@ package server
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,6 +63,37 @@ func TestCommandLineOptionsAsEnvoy(t *testing.T) {
 			t.Errorf("%s:\n got %v\nwant %v", name, got, want)
 		}
 	}
+}
+
+func TestMutexTracing(t *testing.T) {
+	o := Options{EnableMutexTracing: true}
+	if !o.CommandLineOptions().GetEnableMutexTracing() {
+		t.Error("/server_info does not tell of --enable-mutex-tracing")
+	}
+	defer runtime.SetMutexProfileFraction(runtime.SetMutexProfileFraction(1))
+	before := mutexStats().GetNumContentions()
+	for n := before; n == before; n = mutexStats().GetNumContentions() {
+		contend()
+	}
+	if stats := mutexStats(); stats.GetLifetimeWaitCycles() == 0 {
+		t.Errorf("contentions without a wait: %v", stats)
+	}
+}
+
+// contend has goroutines fight for a lock; whether one of them waits is the scheduler's choice.
+func contend() {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				mu.Lock()
+				runtime.Gosched()
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestEnumsAreEnvoys(t *testing.T) {

@@ -59,6 +59,9 @@ type Config struct {
 	ModifyRuntime func(changes map[string]string) error
 	// Logging carries out /logging.
 	Logging func(query url.Values) (status int, body string)
+	// Contention tells how often and how long locks were waited for. Optional: without it
+	// /contention says how to have it.
+	Contention func() *adminv3.MutexStats
 	// ReopenLogs reopens the access logs.
 	ReopenLogs func()
 	// ProfilePath is the file that /cpuprofiler writes to.

@@ -26,7 +26,7 @@ func (s *Server) processEndpoints() []adminhook.Endpoint {
 	return []adminhook.Endpoint{
 		{Path: "/memory", Help: "print how much memory is used", Serve: serveMemory},
 		{Path: "/memory/tcmalloc", Help: "print the memory statistics of the Go runtime", Serve: serveMemoryDetails},
-		{Path: "/contention", Help: "print the contention of locks, if it is traced", Serve: serveContention},
+		{Path: "/contention", Help: "print the contention of locks, if it is traced", Serve: s.serveContention},
 		{Path: "/cpuprofiler", Help: "write a CPU profile to the profile_path", Mutates: true, Serve: s.profiler.serve, Params: enable},
 		{Path: "/heapprofiler", Help: "not supported: see /heap_dump", Mutates: true, Serve: unsupported("heap profiler")},
 		{Path: "/allocprofiler", Help: "not supported: see /heap_dump", Mutates: true, Serve: unsupported("allocation profiler")},
@@ -74,7 +74,11 @@ func serveMemoryDetails(w http.ResponseWriter, _ *http.Request, _ url.Values) {
 	}
 }
 
-func serveContention(w http.ResponseWriter, _ *http.Request, _ url.Values) {
+func (s *Server) serveContention(w http.ResponseWriter, _ *http.Request, _ url.Values) {
+	if s.config.Contention != nil {
+		writeFullJSON(w, s.config.Contention())
+		return
+	}
 	io.WriteString(w, "Mutex contention tracing is not enabled. To enable, run Envoy with flag --enable-mutex-tracing.\n")
 }
 
