@@ -35,10 +35,11 @@ type Stream struct {
 	DownstreamBytes          Meter
 
 	// Times of the downstream side.
-	LastRxByte  time.Time // last byte of the request
-	FirstTxByte time.Time // first byte of the response
-	LastTxByte  time.Time // last byte of the response
-	End         time.Time // the stream is complete
+	RxHeadersEnd time.Time // the headers of the request are complete
+	LastRxByte   time.Time // last byte of the request
+	FirstTxByte  time.Time // first byte of the response
+	LastTxByte   time.Time // last byte of the response
+	End          time.Time // the stream is complete
 
 	Downstream *Connection
 	Upstream   Upstream
@@ -46,6 +47,8 @@ type Stream struct {
 	RouteName          string
 	VirtualHostName    string
 	VirtualClusterName string
+	// RouteResolutions is the number of times the route was looked up.
+	RouteResolutions int
 	// AttemptCount is the number of times the request was sent upstream.
 	AttemptCount int
 	HealthCheck  bool
@@ -164,9 +167,13 @@ type Connection struct {
 	// shared: nobody writes to them.
 	ListenerMetadata, FilterChainMetadata map[string]*structpb.Struct
 	Accepted                              time.Time
-	TransportFailure                      string
-	LocalCloseReason                      string
-	CloseType                             CloseType
+	// RTT is the round trip time that the system knew when the connection was accepted:
+	// that of the handshake. It is set when HasRTT is; only TCP on Linux has it.
+	RTT              time.Duration
+	HasRTT           bool
+	TransportFailure string
+	LocalCloseReason string
+	CloseType        CloseType
 	// FilterState holds typed values with the life of the connection.
 	FilterState map[string]any
 }

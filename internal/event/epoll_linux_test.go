@@ -217,3 +217,17 @@ func TestAddressesOfUnixSocket(t *testing.T) {
 		t.Error("a closed socket has an address")
 	}
 }
+
+// TestRTTOfUnixSocket: only TCP measures one, and a closed socket has none.
+func TestRTTOfUnixSocket(t *testing.T) {
+	fds := socketPair(t)
+	defer syscall.Close(fds[1])
+	var s Socket
+	s.Open(fds[0], nil, nil)
+	for range 2 {
+		if rtt, ok := s.RTT(); ok {
+			t.Errorf("open %t: %v", s.IsOpen(), rtt)
+		}
+		s.Close(false)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 )
@@ -245,6 +246,15 @@ func (s *Socket) blocked() error {
 		}
 	}
 	return ErrAgain
+}
+
+// RTT returns the smoothed round trip time as the system estimates it now, and false
+// if it does not: it knows that of TCP sockets, on Linux.
+func (s *Socket) RTT() (rtt time.Duration, ok bool) {
+	if !s.open || s.stream != nil {
+		return 0, false
+	}
+	return s.rttFD()
 }
 
 // CloseWrite tells the peer that nothing more is sent, after what was written. It

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
@@ -151,6 +152,16 @@ func (s *Socket) connectedFD() error {
 		return ErrAgain
 	}
 	return nil
+}
+
+func (s *Socket) rttFD() (time.Duration, bool) {
+	// The system fills as much of the information as there is room for.
+	var info syscall.TCPInfo
+	size := uint32(unsafe.Offsetof(info.Rtt) + unsafe.Sizeof(info.Rtt))
+	want := size
+	_, _, errno := syscall.RawSyscall6(syscall.SYS_GETSOCKOPT, uintptr(s.fd), syscall.IPPROTO_TCP, syscall.TCP_INFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	return time.Duration(info.Rtt) * time.Microsecond, errno == 0 && size == want
 }
 
 func (s *Socket) closeWriteFD() error {

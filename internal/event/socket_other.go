@@ -5,6 +5,7 @@ package event
 import (
 	"errors"
 	"syscall"
+	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 )
@@ -24,6 +25,7 @@ func (s *Socket) readFD([][]byte) (n, room int, errno syscall.Errno)  { return 0
 func (s *Socket) writeFD([][]byte) (n, size int, errno syscall.Errno) { return 0, 0, syscall.ENOTSUP }
 
 func (s *Socket) connectedFD() error             { return errors.ErrUnsupported }
+func (s *Socket) rttFD() (time.Duration, bool)   { return 0, false }
 func (s *Socket) closeWriteFD() error            { return errors.ErrUnsupported }
 func (s *Socket) closeFD(bool)                   {}
 func (s *Socket) addressFD(bool) address.Address { return address.Address{} }

@@ -55,6 +55,7 @@ func (t table) durations() {
 		},
 		"DS_HS_BEG": never, "DS_HS_END": never, "US_HS_END": never, // of TLS
 		"DS_RX_BEG":      start,
+		"DS_RX_HDR_END":  func(e *format.Entry) time.Time { return e.Stream.RxHeadersEnd },
 		"DS_RX_END":      received,
 		"US_CX_BEG":      upstream(func(u *streaminfo.Upstream) time.Time { return u.ConnectStart }),
 		"US_CX_END":      upstream(func(u *streaminfo.Upstream) time.Time { return u.ConnectEnd }),
@@ -88,11 +89,6 @@ func buildCommonDuration(points map[string]point, arg string) (operator, error) 
 			unit = time.Nanosecond
 		default:
 			return nil, fmt.Errorf("Invalid common duration precision: %s.", parts[2])
-		}
-	}
-	for _, name := range parts[:2] {
-		if name == "DS_RX_HDR_END" {
-			return nil, fmt.Errorf("the point %s of COMMON_DURATION is not implemented", name)
 		}
 	}
 	from, to := points[parts[0]], points[parts[1]]

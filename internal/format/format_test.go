@@ -60,10 +60,10 @@ func okEntry() *format.Entry {
 			Start: start, Version: httpmsg.HTTP11, HasVersion: true,
 			ResponseCode: 200, ResponseDetails: "via_upstream", BytesSent: 5,
 			DownstreamBytes: streaminfo.Meter{Received: 159, Sent: 153, HeaderReceived: 120, HeaderSent: 129},
-			LastRxByte:      at(79067), FirstTxByte: at(985_000), LastTxByte: at(1031429), End: at(1031429),
+			RxHeadersEnd:    at(76_400), LastRxByte: at(79067), FirstTxByte: at(985_000), LastTxByte: at(1031429), End: at(1031429),
 			Downstream: &streaminfo.Connection{
 				ID: 1, Remote: client, DirectRemote: client, Local: server, DirectLocal: server,
-				FilterChainName: "fcname", ListenerName: "lname", Accepted: at(-221_000),
+				FilterChainName: "fcname", ListenerName: "lname", Accepted: at(-221_000), RTT: 24 * time.Microsecond, HasRTT: true,
 				ListenerMetadata:    map[string]*structpb.Struct{"ln": metadata(`{"k":"lv"}`)},
 				FilterChainMetadata: map[string]*structpb.Struct{"fc": metadata(`{"k":"fv"}`)},
 			},
@@ -79,7 +79,7 @@ func okEntry() *format.Entry {
 				ClusterMetadata: map[string]*structpb.Struct{"cl": metadata(`{"k":"cv","n":7}`)},
 				HostMetadata:    map[string]*structpb.Struct{"hh": metadata(`{"k":"hv"}`)},
 			},
-			RouteName: "route1", VirtualClusterName: "vc", AttemptCount: 1,
+			RouteName: "route1", VirtualClusterName: "vc", AttemptCount: 1, RouteResolutions: 1,
 			RequestID: "963bc116-64b4-4aa4-b6fe-8ca00cf46b00",
 			Metadata: map[string]*structpb.Struct{"md": metadata(`{"s":"str","n":42,"n2":1.5,"b":true,"l":[1,"x",null],
 				"o":{"k":"value","a":1},"z":null,"esc":"a\"\n\té\u0001<","big":1e21,"f":9007199254740993}`)},
@@ -95,7 +95,7 @@ func refusedEntry() *format.Entry {
 	s := e.Stream
 	s.Start = time.Date(2026, 11, 23, 14, 38, 49, 87004000, time.UTC)
 	at := func(ns int) time.Time { return s.Start.Add(time.Duration(ns)) }
-	s.LastRxByte, s.FirstTxByte, s.LastTxByte, s.End = at(51867), at(523_000), at(534772), at(534772)
+	s.RxHeadersEnd, s.LastRxByte, s.FirstTxByte, s.LastTxByte, s.End = at(49_900), at(51867), at(523_000), at(534772), at(534772)
 	s.ResponseCode, s.Flags, s.BytesSent = 503, streaminfo.UpstreamConnectionFailure, 98
 	s.ResponseDetails = "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
 	s.DownstreamBytes = streaminfo.Meter{Received: 150, Sent: 232, HeaderReceived: 120, HeaderSent: 98}
@@ -125,7 +125,7 @@ func tcpEntry() *format.Entry {
 			DownstreamBytes: streaminfo.Meter{Received: 29, Sent: 67}, RequestID: "ee79bacc-c2c3-4d13-8481-254b83eafde4",
 			Downstream: &streaminfo.Connection{
 				ID: 12, Remote: client, DirectRemote: client, Local: server, DirectLocal: server, Accepted: start,
-				ListenerName: "tname", LocalCloseReason: reason,
+				ListenerName: "tname", RTT: 15 * time.Microsecond, HasRTT: true, LocalCloseReason: reason,
 			},
 			Upstream: streaminfo.Upstream{
 				Cluster: "up", ClusterRaw: "up", Host: upstream, Hostname: "h.example", LocalAddress: socket("127.0.0.1:36292"),
@@ -167,7 +167,7 @@ func TestDefaultLine(t *testing.T) {
 func TestOperators(t *testing.T) {
 	later := map[string]bool{
 		"CEL": true, "TYPED_CEL": true, "XFCC_VALUE": true, "UPSTREAM_FILTER_STATE": true,
-		"DOWNSTREAM_CX_RTT": true, "ROUTE_RESOLUTION_TIME_US": true, "ROUTE_RESOLUTION_COUNT": true,
+		"ROUTE_RESOLUTION_TIME_US": true,
 	}
 	data, err := os.ReadFile("testdata/operators.txt")
 	if err != nil {
@@ -224,6 +224,7 @@ func TestText(t *testing.T) {
 		{"%DYNAMIC_METADATA(md:esc)%", "a\"%0A%09é%01<"},
 		{"%FILTER_STATE(fs)% %FILTER_STATE(fs:PLAIN)%", `"state\"val" state"val`},
 		{"%LOCAL_REPLY_BODY%", "line\nline"},
+		{"%COMMON_DURATION(DS_RX_HDR_END:DS_RX_END:us)%", "2"},
 		{"%QUERY_PARAM(q)%", "va l"},
 		{`%COALESCE({"operators":["VIRTUAL_CLUSTER_NAME"]}):1%`, "v"},
 		{"%START_TIME(%Y/%m/%dT%H:%M:%S%z %3f %9f %1f)%", "2026/11/23T14:38:48+0000 324 324906000 3"},

@@ -40,7 +40,7 @@ func operators() map[string]spec {
 	t["COALESCE"] = spec{requiredArgs, true, true, (*Compiler).coalesce}
 	for _, name := range []string{
 		"CEL", "TYPED_CEL", "XFCC_VALUE", "UPSTREAM_FILTER_STATE",
-		"DOWNSTREAM_CX_RTT", "ROUTE_RESOLUTION_TIME_US", "ROUTE_RESOLUTION_COUNT",
+		"ROUTE_RESOLUTION_TIME_US",
 	} {
 		t[name] = spec{}
 	}
@@ -150,6 +150,7 @@ func (t table) stream() {
 	})
 	t.text("CONNECTION_TERMINATION_DETAILS", func(s *streaminfo.Stream) string { return s.TerminationDetails })
 	t.text("ROUTE_NAME", func(s *streaminfo.Stream) string { return s.RouteName })
+	t.number("ROUTE_RESOLUTION_COUNT", func(e *format.Entry) uint64 { return uint64(e.Stream.RouteResolutions) })
 	t.text("VIRTUAL_CLUSTER_NAME", func(s *streaminfo.Stream) string { return s.VirtualClusterName })
 	t.text("STREAM_ID", func(s *streaminfo.Stream) string { return s.RequestID })
 	t.add("UNIQUE_ID", func(dst []byte, _ *format.Entry) ([]byte, kind) {

@@ -102,6 +102,7 @@ func NewServer(l *event.Loop, s sock.Socket, cfg Config) *Conn {
 	c.info.Local, c.info.Remote = s.Local, s.Remote
 	c.info.DirectLocal, c.info.DirectRemote = s.Local, s.Remote
 	c.socket.Open(s.FD, s.Conn, s.Dial)
+	c.info.RTT, c.info.HasRTT = c.socket.RTT()
 	return c
 }
 

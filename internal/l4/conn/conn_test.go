@@ -203,6 +203,16 @@ func TestEcho(t *testing.T) {
 	})
 }
 
+// TestRTT: only a descriptor can be asked for the round trip time of the handshake.
+func TestRTT(t *testing.T) {
+	eachPoller(t, func(t *testing.T, portable bool) {
+		info := newRig(t, portable, 0).conn.Info()
+		if info.HasRTT == portable || info.RTT < 0 || info.RTT > time.Minute {
+			t.Errorf("%v, %t", info.RTT, info.HasRTT)
+		}
+	})
+}
+
 func TestReset(t *testing.T) {
 	eachPoller(t, func(t *testing.T, portable bool) {
 		r := newRig(t, portable, 0)

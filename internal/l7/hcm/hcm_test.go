@@ -1,14 +1,17 @@
 package hcm
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/network"
@@ -92,6 +95,58 @@ func TestKeepAliveAndPipelining(t *testing.T) {
 	}
 	h.conn.remoteClose()
 	h.checkClean()
+}
+
+// recorder keeps of each request how long its headers took and the route look-ups.
+type recorder struct{ log []string }
+
+func (r *recorder) Log(e *format.Entry) {
+	took := time.Duration(-1)
+	if s := e.Stream; !s.RxHeadersEnd.IsZero() {
+		took = s.RxHeadersEnd.Sub(s.Start)
+	}
+	r.log = append(r.log, fmt.Sprint(took, " ", e.Stream.RouteResolutions))
+}
+
+// forgetful is a filter that makes the route be looked up anew.
+type forgetful struct {
+	httpfilter.PassBody
+	cb httpfilter.Callbacks
+}
+
+func (f *forgetful) DecodeHeaders(*httpmsg.Headers, bool) httpfilter.HeadersStatus {
+	f.cb.Route()
+	f.cb.ClearRoute()
+	f.cb.Route()
+	return httpfilter.Continue
+}
+
+func (*forgetful) OnDestroy() {}
+
+func TestHeadersEndAndRouteResolutions(t *testing.T) {
+	again := func(cb httpfilter.Callbacks) httpfilter.Filter { return &forgetful{cb: cb} }
+	for _, test := range []struct {
+		filters []httpfilter.Builder
+		rest    string
+		want    string
+	}{
+		{nil, " x\r\n\r\n", "3s 1"},
+		{nil, " x\r\ncontent-length: 1\r\n\r\n", "3s 1"},
+		{[]httpfilter.Builder{again}, " x\r\n\r\n", "3s 2"},
+		{nil, " x\r\n bad\r\n\r\n", "-1ns 0"},
+	} {
+		var r recorder
+		h := newHarness(t, func(c *config) { c.accessLogs = []accesslog.Logger{&r} }, append(test.filters, newBackend(false, nil))...)
+		h.conn.receive("GET / HTTP/1.1\r\nhost:")
+		h.loop.Advance(3 * time.Second)
+		h.conn.receive(test.rest)
+		h.loop.Advance(2 * time.Second)
+		h.conn.remoteClose()
+		if len(r.log) != 1 || r.log[0] != test.want {
+			t.Errorf("%q: %q, want %q", test.rest, r.log, test.want)
+		}
+		h.checkClean()
+	}
 }
 
 func TestPipelinedRequestWaitsForTheResponse(t *testing.T) {

@@ -131,6 +131,7 @@ func (s *stream) DecodeHeaders(end bool) {
 	}
 	s.touch()
 	s.headersDone = true
+	s.info.RxHeadersEnd = s.m.d.Now()
 	s.disarmHeaders()
 	if end {
 		s.requestReceived()
@@ -259,6 +260,7 @@ func (s *stream) pauseSource(p *path, pause bool) {
 func (s *stream) resolveRoute() *route.Route {
 	if !s.routeKnown && s.request.headers != nil {
 		s.routeKnown = true
+		s.info.RouteResolutions++
 		s.route = s.cfg.routes.Match(s.request.headers, &s.info, s.random)
 		if s.route != nil {
 			s.info.RouteName, s.info.RouteMetadata = s.route.Name, s.route.Metadata
