@@ -36,6 +36,9 @@ func run(args []string, stdout, stderr io.Writer, factories []extension.Factory)
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
+	if command.Options.EnableMutexTracing {
+		runtime.SetMutexProfileFraction(1) // every contention
+	}
 	switch command.Kind {
 	case cli.KindPrint:
 		fmt.Fprint(stdout, command.Stdout)
@@ -106,9 +109,6 @@ func serve(c cli.Command, stderr io.Writer, factories []extension.Factory) int {
 		if err := cli.EnableCoreDump(); err != nil {
 			log.Logger("main").Warnf("cannot enable core dumps: %v", err)
 		}
-	}
-	if c.Options.EnableMutexTracing {
-		runtime.SetMutexProfileFraction(1) // every contention
 	}
 	tune(int(c.Options.Concurrency))
 	s, err := load(Config{Extensions: factories}, c.Options, log)
