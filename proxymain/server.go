@@ -119,8 +119,12 @@ func allErrors(reading, building error) error {
 }
 
 func newLog(o server.Options, out io.Writer) (*oplog.Log, error) {
+	format := o.LogFormat
+	if o.EnableFineGrainLogging && !o.LogFormatSet {
+		format = oplog.FineGrainFormat
+	}
 	return oplog.New(oplog.Config{
-		Level: o.LogLevel, ComponentLevels: o.ComponentLogLevel, Pattern: oplog.CompilePattern(o.LogFormat),
+		Level: o.LogLevel, ComponentLevels: o.ComponentLogLevel, FineGrain: o.EnableFineGrainLogging, Pattern: oplog.CompilePattern(format),
 		Escaped: o.LogFormatEscaped, Path: o.LogPath, Output: out, StacktraceSingleEntry: o.LogStacktraceSingleEntry,
 	})
 }

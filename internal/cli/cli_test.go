@@ -41,7 +41,6 @@ func onPurpose() map[string]string {
 		"--drain-strategy|bogus": "error: unknown drain-strategy 'bogus'", // Envoy prints the mode there
 		// Envoy's help forbids it, but it takes the first.
 		"--stats-tag|a:b|--stats-tag|a:c": "error: stats-tag 'a' is given twice",
-		"--enable-fine-grain-logging":     "error: not implemented: --enable-fine-grain-logging",
 		// The server knows the extensions and warns of unknown ones.
 		"--disable-extensions|a/b,c/d": "ok",
 	}
@@ -162,6 +161,9 @@ func TestOptions(t *testing.T) {
 		}},
 		{[]string{"--drain-time-s", "4294967295"}, func(o *server.Options) { o.DrainTime = 4294967295 * time.Second }},
 		{[]string{"--enable-core-dump"}, func(o *server.Options) { o.EnableCoreDump = true }},
+		{[]string{"--enable-mutex-tracing", "--enable-fine-grain-logging"}, func(o *server.Options) {
+			o.EnableMutexTracing, o.EnableFineGrainLogging = true, true
+		}},
 		{[]string{"-l", "warn", "--component-log-level", "upstream:debug"}, func(o *server.Options) {
 			o.LogLevel, o.ComponentLogLevel = oplog.LevelWarning, "upstream:debug"
 		}},

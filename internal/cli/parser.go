@@ -35,7 +35,6 @@ type parser struct {
 	command    Command
 
 	hotRestartVersion bool
-	notImplemented    []string // flags given that we do not have
 }
 
 // words reads the command line. A flag that prints something ends it at once.
@@ -144,7 +143,7 @@ func (p *parser) applySubcommand() error {
 func (p *parser) checkTogether() error {
 	o := &p.command.Options
 	switch {
-	case p.given("--enable-fine-grain-logging") && o.ComponentLogLevel != "":
+	case o.EnableFineGrainLogging && o.ComponentLogLevel != "":
 		return optionError("--component-log-level will not work with --enable-fine-grain-logging")
 	case o.UseDynamicBaseID && o.RestartEpoch > 0:
 		return optionError("cannot use --restart-epoch=%d with --use-dynamic-base-id", o.RestartEpoch)
@@ -155,7 +154,7 @@ func (p *parser) checkTogether() error {
 // checkImplemented refuses by name what would have an effect in Envoy and has none here.
 func (p *parser) checkImplemented() error {
 	o := &p.command.Options
-	refused := p.notImplemented
+	var refused []string
 	if !o.DisableHotRestart && o.Mode == server.ModeServe {
 		if o.RestartEpoch > 0 {
 			refused = append(refused, "--restart-epoch")

@@ -54,13 +54,6 @@ func (p *parser) duration(long string, unit time.Duration, to *time.Duration) fu
 	return p.number(long, func(n uint32) { *to = time.Duration(n) * unit })
 }
 
-func (p *parser) refused(long string) func(string) error {
-	return func(string) error {
-		p.notImplemented = append(p.notImplemented, long)
-		return nil
-	}
-}
-
 // concurrency reads a number of workers; 0 means 1.
 func (p *parser) concurrency(long string) func(string) error {
 	return func(v string) error {

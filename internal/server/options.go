@@ -87,6 +87,7 @@ type Options struct {
 	LogFormatEscaped         bool
 	LogPath                  string // "" is standard error
 	LogStacktraceSingleEntry bool
+	EnableFineGrainLogging   bool          // as oplog.Config.FineGrain
 	FileFlushInterval        time.Duration // of access logs
 	FileFlushMinSize         uint32        // of access logs, in KiB
 
@@ -185,6 +186,7 @@ func (o *Options) CommandLineOptions() *adminv3.CommandLineOptions {
 		RestartEpoch:               o.RestartEpoch,
 		CpusetThreads:              o.CPUSetThreads,
 		DisabledExtensions:         o.DisabledExtensions,
+		EnableFineGrainLogging:     o.EnableFineGrainLogging,
 		LogStacktraceSingleEntry:   o.LogStacktraceSingleEntry,
 		SocketPath:                 o.SocketPath,
 		SocketMode:                 o.SocketMode,

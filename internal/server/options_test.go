@@ -66,9 +66,9 @@ func TestCommandLineOptionsAsEnvoy(t *testing.T) {
 }
 
 func TestMutexTracing(t *testing.T) {
-	o := Options{EnableMutexTracing: true}
-	if !o.CommandLineOptions().GetEnableMutexTracing() {
-		t.Error("/server_info does not tell of --enable-mutex-tracing")
+	o := Options{EnableMutexTracing: true, EnableFineGrainLogging: true}
+	if c := o.CommandLineOptions(); !c.GetEnableMutexTracing() || !c.GetEnableFineGrainLogging() {
+		t.Errorf("/server_info does not tell what is enabled: %v", c)
 	}
 	defer runtime.SetMutexProfileFraction(runtime.SetMutexProfileFraction(1))
 	before := mutexStats().GetNumContentions()

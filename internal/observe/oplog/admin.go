@@ -17,13 +17,22 @@ func (l *Log) Logging(query url.Values) (status int, body string) {
 		writeUsage(&b)
 	}
 	b.WriteString("active loggers:\n")
+	if l.files != nil {
+		l.files.list(&b)
+	} else {
+		l.list(&b)
+	}
+	b.WriteByte('\n')
+	return status, b.String()
+}
+
+// list writes the components and their levels.
+func (l *Log) list(b *strings.Builder) {
 	l.registry.RLock()
 	defer l.registry.RUnlock()
 	for _, g := range l.loggers {
 		b.WriteString("  " + g.Name() + ": " + g.Level().String() + "\n")
 	}
-	b.WriteByte('\n')
-	return status, b.String()
 }
 
 func writeUsage(b *strings.Builder) {
@@ -49,7 +58,7 @@ func (l *Log) changeLevels(query url.Values) string {
 		case value == "":
 			return "" // a key without a value only lists
 		case key == "group":
-			return "group parameter requires fine-grain logging to be enabled"
+			return l.changeGroup(value)
 		case key == "level":
 			level, ok := levelNamed(value)
 			if !ok {
@@ -58,41 +67,74 @@ func (l *Log) changeLevels(query url.Values) string {
 			l.SetLevel(level)
 			return ""
 		case key == "paths":
-			return l.changeComponents(strings.Split(value, ","))
+			return l.changeNamed(strings.Split(value, ","))
 		default:
-			return l.changeComponents([]string{key + ":" + value})
+			return l.changeNamed([]string{key + ":" + value})
 		}
 	}
 	return ""
 }
 
-// changeComponents takes items of the form name:level, all or none of them.
-func (l *Log) changeComponents(items []string) string {
-	type change struct {
-		logger *Logger
-		level  Level
+// changeGroup takes one item component:level, for the files of that component.
+func (l *Log) changeGroup(item string) string {
+	if l.files == nil {
+		return "group parameter requires fine-grain logging to be enabled"
 	}
-	var changes []change
+	component, level, problem := parseItem(item)
+	switch {
+	case problem == emptyItem:
+		return emptyItem + " in group"
+	case problem != "":
+		return problem
+	}
+	l.files.change([]fileChange{{component: component, level: level}})
+	return ""
+}
+
+// changeNamed takes items of the form name:level, all or none of them. A name is that
+// of a component; in fine-grain logging it is a glob of files, which may have none yet.
+func (l *Log) changeNamed(items []string) string {
+	var components []*Logger
+	var changes []fileChange
 	for _, item := range items {
 		if item == "" {
 			continue
 		}
-		name, levelName, _ := strings.Cut(item, ":")
-		if name == "" || levelName == "" {
-			return "empty logger name or empty logger level"
+		name, level, problem := parseItem(item)
+		if problem != "" {
+			return problem
 		}
-		level, ok := levelNamed(levelName)
-		if !ok {
-			return "unknown logger level"
+		changes = append(changes, fileChange{glob: name, level: level})
+		if l.files != nil {
+			continue
 		}
-		logger := l.registered(name)
-		if logger == nil {
+		g := l.registered(name)
+		if g == nil {
 			return "unknown logger name"
 		}
-		changes = append(changes, change{logger, level})
+		components = append(components, g)
 	}
-	for _, c := range changes {
-		c.logger.SetLevel(c.level)
+	if l.files != nil {
+		l.files.change(changes)
+		return ""
+	}
+	for i, g := range components {
+		g.SetLevel(changes[i].level)
 	}
 	return ""
+}
+
+const emptyItem = "empty logger name or empty logger level"
+
+// parseItem parses name:level; problem is "" if it is one.
+func parseItem(item string) (name string, level Level, problem string) {
+	name, levelName, _ := strings.Cut(item, ":")
+	if name == "" || levelName == "" {
+		return "", 0, emptyItem
+	}
+	level, ok := levelNamed(levelName)
+	if !ok {
+		return "", 0, "unknown logger level"
+	}
+	return name, level, ""
 }

@@ -30,7 +30,8 @@ func (g *Logger) Level() Level { return Level(g.level.Load()) }
 // SetLevel sets the least level that is logged.
 func (g *Logger) SetLevel(level Level) { g.level.Store(int32(level)) }
 
-// Enabled reports whether an event of that level is logged.
+// Enabled reports whether an event of that level is logged; in fine-grain logging,
+// whether it may be, for that depends on the file it comes from.
 func (g *Logger) Enabled(level Level) bool { return level >= g.Level() && level < LevelOff }
 
 // Tracef logs at LevelTrace.
@@ -57,12 +58,19 @@ func (g *Logger) logf(level Level, format string, args ...any) {
 	if !g.Enabled(level) {
 		return
 	}
-	// Formatted before the lock is taken, for an argument's String may log too.
-	e := event{level: level, component: g.name, message: fmt.Sprintf(format, args...)}
-	if g.log.pattern.Load().needsSource {
-		e.source = callerSource(4) // of runtime.Callers, callerSource, logf, Infof
+	var place source
+	if g.log.files != nil || g.log.pattern.Load().needsSource {
+		place = callerSource(4) // of runtime.Callers, callerSource, logf, Infof
 	}
-	g.log.write(e)
+	name := g.name
+	if files := g.log.files; files != nil {
+		if !files.enabled(place.file, g.name, level) {
+			return
+		}
+		name = place.file + ":" + name
+	}
+	// Formatted before the lock is taken, for an argument's String may log too.
+	g.log.write(event{level: level, component: name, message: fmt.Sprintf(format, args...), source: place})
 }
 
 // A source is a place in the code; line 0 means unknown.

@@ -8,6 +8,7 @@ package oplog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,10 @@ import (
 
 // DefaultFormat is the line format used when none is configured.
 const DefaultFormat = "[%Y-%m-%d %T.%e][%t][%l][%n] [%g:%#] %v"
+
+// FineGrainFormat is the line format of fine-grain logging when none is configured:
+// %n would tell the file again.
+const FineGrainFormat = "[%Y-%m-%d %T.%e][%t][%l] [%g:%#] %v"
 
 // maxKeptLine bounds the line buffer kept between two lines; one long line
 // (a configuration dump, a stack) must not hold its memory for ever.
@@ -30,6 +35,9 @@ type Config struct {
 	Level Level
 	// ComponentLevels has the form of --component-log-level: "upstream:debug,config:trace".
 	ComponentLevels string
+	// FineGrain gives levels to source files instead of components, for
+	// --enable-fine-grain-logging. ComponentLevels must be empty then.
+	FineGrain bool
 	// Pattern lays out a line; nil means DefaultFormat.
 	Pattern *Pattern
 	// Escaped writes control characters, quotes and all bytes outside ASCII as
@@ -54,6 +62,7 @@ type Log struct {
 	path        string
 	escaped     bool
 	singleEntry bool
+	files       *fileLevels // of fine-grain logging, nil without: components log everything and these decide
 
 	// Atomic.
 	pattern atomic.Pointer[Pattern]
@@ -77,6 +86,9 @@ func New(c Config) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.FineGrain && len(levels) > 0 {
+		return nil, errors.New("fine-grain logging has no levels of components")
+	}
 	l := &Log{
 		clock:       c.Clock,
 		path:        c.Path,
@@ -85,6 +97,9 @@ func New(c Config) (*Log, error) {
 		out:         c.Output,
 		level:       c.Level,
 		byName:      make(map[string]*Logger),
+	}
+	if c.FineGrain {
+		l.files, l.level = newFileLevels(c.Level), LevelTrace
 	}
 	if l.clock == nil {
 		l.clock = time.Now
@@ -133,8 +148,13 @@ func (l *Log) registered(component string) *Logger {
 	return l.byName[component]
 }
 
-// SetLevel sets the level of every component, also of those registered later.
+// SetLevel sets the level of every component, also of those registered later;
+// in fine-grain logging that of every file.
 func (l *Log) SetLevel(level Level) {
+	if l.files != nil {
+		l.files.set(level)
+		return
+	}
 	l.registry.Lock()
 	defer l.registry.Unlock()
 	l.level = level
