@@ -113,9 +113,7 @@ func allErrors(reading, building error) error {
 		return building
 	}
 	errors.As(reading, &all)
-	all = append(all, more...)
-	all.Sort()
-	return all.Err()
+	return bootstrap.Join(all, more).Err()
 }
 
 func newLog(o server.Options, out io.Writer) (*oplog.Log, error) {

@@ -187,7 +187,8 @@ func TestValidateBad(t *testing.T) {
 		want []string // beginnings of lines, after the name of the file
 	}{
 		"fields": {badFields, []string{
-			":4:52: static_resources.listeners[0].address.socket_address.port_value: ", ":10:11: " + hcm + "stat_prefix: ", ":11:23: " + hcm + "codec_type: ",
+			":4:52: static_resources.listeners[0].address.socket_address.port_value: ",
+			":8:9: " + hcm + "http_filters: ", ":10:11: " + hcm + "stat_prefix: ", ":11:23: " + hcm + "codec_type: ",
 			":15:15: " + hcm + "route_config.virtual_hosts[0].domains: ", ":16:11: " + hcm + "http_filterss: ",
 		}},
 		"sense": {badSense, []string{

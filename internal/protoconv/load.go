@@ -97,6 +97,9 @@ type Warning struct {
 type Result struct {
 	Warnings  []Warning
 	Positions *Positions
+	// Decoded says that all of the sources is in the message; it may still break the
+	// rules of the proto files.
+	Decoded bool
 }
 
 // Load decodes the sources into msg one after the other, each merged over those
@@ -112,29 +115,30 @@ func Load(msg proto.Message, opts Options, sources ...Source) (*Result, error) {
 		res.Warnings = append(res.Warnings, warnings...)
 		errs = append(errs, err...)
 	}
+	res.Decoded = len(errs) == 0
 	warnings, invalid := validate(msg, conf.Path{}, opts)
 	for i := range warnings {
 		res.Positions.locate(&warnings[i].Error)
 	}
 	res.Positions.Locate(invalid)
 	res.Warnings = append(res.Warnings, warnings...)
-	errs = append(errs, withoutConsequences(invalid, errs)...)
+	errs = append(errs, WithoutConsequences(invalid, errs)...)
 	errs.Sort()
 	return res, errs.Err()
 }
 
-// withoutConsequences drops from invalid what only follows from a value that
-// could not be decoded: errors about that value, in it, or about the message
-// that lacks it. After a syntax error everything follows from it.
-func withoutConsequences(invalid, undecoded conf.Errors) conf.Errors {
+// WithoutConsequences drops from later errors what only follows from a value that
+// is wrong already: errors about that value, in it, or about the message that lacks
+// it. After a syntax error everything follows from it.
+func WithoutConsequences(later, earlier conf.Errors) conf.Errors {
 	broken, around := map[string]bool{}, map[string]bool{}
-	for _, e := range undecoded {
+	for _, e := range earlier {
 		if e.Path.IsRoot() {
 			return nil
 		}
 		broken[e.Path.String()], around[e.Path.Parent().String()] = true, true
 	}
-	return slices.DeleteFunc(invalid, func(e conf.Error) bool {
+	return slices.DeleteFunc(later, func(e conf.Error) bool {
 		if around[e.Path.String()] {
 			return true
 		}

@@ -50,8 +50,8 @@ type Config struct {
 	Bootstrap *bootstrapv3.Bootstrap
 	// Warnings are about what was accepted but its author should know.
 	Warnings []protoconv.Warning
-	// Readable says that, if there are errors, they are only of fields that are unknown
-	// or not implemented: what is in Bootstrap can be built, to find further errors.
+	// Readable says that, whatever the errors, all that was written is in Bootstrap: it
+	// can be built, to find further errors.
 	Readable bool
 	// Positions locates the errors of components that read parts of Bootstrap
 	// under paths that start at its top.
@@ -74,7 +74,7 @@ func Load(src Source) (*Config, error) {
 	}}
 	opts.Unknown = protoconv.WarnUnknown
 	res, err := protoconv.Load(cfg.Bootstrap, opts, inputs...)
-	cfg.Warnings, cfg.Positions, cfg.Readable = res.Warnings, res.Positions, err == nil
+	cfg.Warnings, cfg.Positions, cfg.Readable = res.Warnings, res.Positions, res.Decoded
 	var errs conf.Errors
 	errors.As(err, &errs)
 	if !src.AllowUnknown {
@@ -84,6 +84,14 @@ func Load(src Source) (*Config, error) {
 	errs.Sort()
 	src.overrideNode(cfg.Bootstrap)
 	return cfg, errs.Err()
+}
+
+// Join returns the errors of reading a configuration and those of building it in the
+// order of the file, without those that only follow from an earlier one.
+func Join(reading, building conf.Errors) conf.Errors {
+	all := append(reading, protoconv.WithoutConsequences(building, reading)...)
+	all.Sort()
+	return all
 }
 
 // refuseUnknown turns the warnings of unknown fields into errors.
