@@ -37,8 +37,6 @@ type Route struct {
 	// FilterConfigs holds configuration for filters, the most specific first: of the
 	// weighted cluster, this route, its virtual host, the table. Use FilterConfig.
 	FilterConfigs []FilterConfig
-	// StatPrefix names vhost.<vh>.route.<prefix> statistics, "" for none.
-	StatPrefix string
 }
 
 // A VirtualHost is the group of domains that a route belongs to.

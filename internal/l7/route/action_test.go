@@ -321,7 +321,7 @@ virtual_hosts:
   request_body_buffer_limit: 10
   retry_policy: {retry_on: "5xx, reset", num_retries: 4}
   routes:
-  - {name: plain, match: {prefix: /plain}, route: {cluster: c}, stat_prefix: sp}
+  - {name: plain, match: {prefix: /plain}, route: {cluster: c}}
   - {name: none, match: {prefix: /none}, non_forwarding_action: {}}
   - name: full
     match: {prefix: /}
@@ -357,7 +357,7 @@ virtual_hosts:
 	}
 	f := r.Forward
 	if f.Timeout != 15*time.Second || f.HasIdleTimeout || f.HasMaxStreamDuration || f.MaxRequestBuffer != 10 ||
-		f.ClusterNotFoundStatus != 503 || f.Priority != upstream.Default || r.StatPrefix != "sp" || r.Response != nil {
+		f.ClusterNotFoundStatus != 503 || f.Priority != upstream.Default || r.Response != nil {
 		t.Errorf("plain: %+v", f)
 	}
 	if p := f.Retry; p.On != route.Retry5xx|route.RetryReset || p.NumRetries != 4 || p.BaseInterval != 25*time.Millisecond ||

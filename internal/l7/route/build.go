@@ -164,7 +164,6 @@ func (s *hostScope) entry(cfg *routev3.Route, path conf.Path) entry {
 		Name:        cfg.GetName(),
 		VirtualHost: s.public,
 		Metadata:    metadata(cfg.GetMetadata()),
-		StatPrefix:  cfg.GetStatPrefix(),
 		Response:    responseMutation(newMutations(levels[0].response, levels[1].response, levels[2].response)),
 	}
 	for _, l := range []level{own, s.host, s.table} {

@@ -30,7 +30,7 @@ func RouteFields() conf.Fields {
 		Message: "envoy.config.route.v3.Route",
 		Names: []string{"name", "match", "route", "redirect", "direct_response", "non_forwarding_action",
 			"metadata.filter_metadata", "typed_per_filter_config", "request_headers_to_add",
-			"request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove", "stat_prefix",
+			"request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove",
 			"request_body_buffer_limit"},
 	}
 }
