@@ -17,9 +17,9 @@ import (
 
 // serverStats are the statistics server.*.
 type serverStats struct {
-	unknownFields, wipProtos, deprecatedUse, panics, notifications *apistats.Counter
-	concurrency, live, state, uptime, totalConnections, parentConnections,
-	memoryAllocated, memoryHeapSize, memoryPhysicalSize, recentLookups *apistats.Gauge
+	unknownFields, wipProtos, deprecatedUse, panics *apistats.Counter
+	concurrency, live, state, uptime, totalConnections,
+	memoryAllocated, memoryHeapSize, memoryPhysicalSize *apistats.Gauge
 	initializationTime apistats.Histogram
 	misses, megaMisses [][]*apistats.Counter // by worker, main last
 }
@@ -31,22 +31,21 @@ func newServerStats(root apistats.Scope, workers int) serverStats {
 		wipProtos:          s.Counter("wip_protos"),
 		deprecatedUse:      root.Counter("runtime.deprecated_feature_use"),
 		panics:             s.Counter("nuncio_panics"),
-		notifications:      s.Counter("envoy_notifications"),
 		concurrency:        s.Gauge("concurrency"),
 		live:               s.Gauge("live"),
 		state:              s.Gauge("state"),
 		uptime:             s.Gauge("uptime"),
 		totalConnections:   s.Gauge("total_connections"),
-		parentConnections:  s.Gauge("parent_connections"),
 		memoryAllocated:    s.Gauge("memory_allocated"),
 		memoryHeapSize:     s.Gauge("memory_heap_size"),
 		memoryPhysicalSize: s.Gauge("memory_physical_size"),
-		recentLookups:      s.Gauge("stats_recent_lookups"),
 		initializationTime: s.Histogram("initialization_time_ms", apistats.Milliseconds),
 	}
-	for _, name := range []string{"debug_assertion_failures", "dropped_stat_flushes", "dynamic_unknown_fields", "envoy_bug_failures"} {
+	for _, name := range []string{"debug_assertion_failures", "envoy_notifications", "dropped_stat_flushes", "dynamic_unknown_fields", "envoy_bug_failures"} {
 		s.Counter(name)
 	}
+	s.Gauge("parent_connections")
+	s.Gauge("stats_recent_lookups")
 	for name, value := range map[string]uint64{
 		"compilation_settings.fips_mode": 0, "hot_restart_epoch": 0, "hot_restart_generation": 1,
 		"days_until_first_cert_expiring": 1<<32 - 1, "seconds_until_first_ocsp_response_expiring": 0, "version": 0,

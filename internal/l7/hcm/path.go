@@ -29,20 +29,10 @@ type path struct {
 	complete bool
 	// paused counts the reasons for which the source does not read.
 	paused int
-	// within says which call a filter is in, so that additions find their place.
-	within element
-	added  addition
+	// calling is set while a filter is called: what it adds then waits for its answer.
+	calling bool
+	added   addition
 }
-
-// element is a part of a message.
-type element uint8
-
-const (
-	none element = iota
-	headersElement
-	dataElement
-	trailersElement
-)
 
 // addition is what the filter that is being called added to the message.
 type addition struct {
@@ -138,9 +128,9 @@ func (p *path) passHeaders(i int, end bool) {
 		if f == nil {
 			continue
 		}
-		p.within = headersElement
+		p.calling = true
 		status := p.callHeaders(f, end)
-		p.within = none
+		p.calling = false
 		if p.dead {
 			return
 		}
@@ -213,9 +203,9 @@ func (p *path) passData(i int, data *buffer.Buffer, end bool) {
 			p.hold(f, pos, data)
 			return
 		}
-		p.within = dataElement
+		p.calling = true
 		status := p.callData(f, data, end)
-		p.within = none
+		p.calling = false
 		if p.dead {
 			return
 		}
@@ -280,9 +270,9 @@ func (p *path) passTrailers(i int) {
 			pos.trailersHeld = true
 			return
 		}
-		p.within = trailersElement
+		p.calling = true
 		status := p.callTrailers(f)
-		p.within = none
+		p.calling = false
 		if p.dead {
 			return
 		}
@@ -412,7 +402,7 @@ func (p *path) addData(i int, data *buffer.Buffer, streaming bool) {
 		data.Drain(data.Len())
 		return
 	}
-	if p.within != none {
+	if p.calling {
 		if p.added.body == nil {
 			p.added.body = p.newBuffer()
 		}

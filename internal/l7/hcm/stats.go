@@ -8,12 +8,10 @@ import (
 // fields, with underscores.
 type connStats struct {
 	cxTotal, cxHTTP1Total, cxDestroy, cxDestroyLocal, cxDestroyRemote, cxDestroyActiveRq, cxDestroyLocalActiveRq,
-	cxDestroyRemoteActiveRq, cxIdleTimeout, cxMaxDurationReached, cxMaxRequestsReached, cxOverloadDisableKeepalive,
-	cxProtocolError, cxDrainClose, cxDelayedCloseTimeout, cxRxBytesTotal, cxTxBytesTotal, cxUpgradesTotal,
+	cxDestroyRemoteActiveRq, cxIdleTimeout, cxMaxDurationReached, cxMaxRequestsReached, cxProtocolError, cxDrainClose, cxDelayedCloseTimeout, cxRxBytesTotal, cxTxBytesTotal, cxUpgradesTotal,
 	flowPaused, flowResumed,
 	rqTotal, rqHTTP1Total, rqCompleted, rqFailedPathNormalization, rqHeaderTimeout, rqIdleTimeout,
-	rqMaxDurationReached, rqNonRelativePath, rqRedirectedWithNormalizedPath, rqRejectedViaIPDetection,
-	rqResponseBeforeRqComplete, rqRxReset, rqTxReset, rqTimeout, rqTooLarge, rqWsOnNonWsRoute, rsTooLarge *stats.Counter
+	rqMaxDurationReached, rqNonRelativePath, rqRedirectedWithNormalizedPath, rqResponseBeforeRqComplete, rqRxReset, rqTxReset, rqTimeout, rqTooLarge, rqWsOnNonWsRoute, rsTooLarge *stats.Counter
 	rqClass [6]*stats.Counter // [1]: 1xx
 
 	cxActive, cxHTTP1Active, cxRxBytesBuffered, cxTxBytesBuffered, cxUpgradesActive, rqActive *stats.Gauge
@@ -55,7 +53,6 @@ func newConnStats(s, listener stats.Scope) *connStats {
 		cxIdleTimeout:                  s.Counter("downstream_cx_idle_timeout"),
 		cxMaxDurationReached:           s.Counter("downstream_cx_max_duration_reached"),
 		cxMaxRequestsReached:           s.Counter("downstream_cx_max_requests_reached"),
-		cxOverloadDisableKeepalive:     s.Counter("downstream_cx_overload_disable_keepalive"),
 		cxProtocolError:                s.Counter("downstream_cx_protocol_error"),
 		cxDrainClose:                   s.Counter("downstream_cx_drain_close"),
 		cxDelayedCloseTimeout:          s.Counter("downstream_cx_delayed_close_timeout"),
@@ -73,7 +70,6 @@ func newConnStats(s, listener stats.Scope) *connStats {
 		rqMaxDurationReached:           s.Counter("downstream_rq_max_duration_reached"),
 		rqNonRelativePath:              s.Counter("downstream_rq_non_relative_path"),
 		rqRedirectedWithNormalizedPath: s.Counter("downstream_rq_redirected_with_normalized_path"),
-		rqRejectedViaIPDetection:       s.Counter("downstream_rq_rejected_via_ip_detection"),
 		rqResponseBeforeRqComplete:     s.Counter("downstream_rq_response_before_rq_complete"),
 		rqRxReset:                      s.Counter("downstream_rq_rx_reset"),
 		rqTxReset:                      s.Counter("downstream_rq_tx_reset"),
@@ -92,7 +88,8 @@ func newConnStats(s, listener stats.Scope) *connStats {
 	}
 	for _, name := range []string{"downstream_cx_http2_total", "downstream_cx_http3_total", "downstream_cx_ssl_total",
 		"downstream_rq_http2_total", "downstream_rq_http3_total", "downstream_rq_overload_close",
-		"downstream_rq_too_many_premature_resets"} {
+		"downstream_rq_too_many_premature_resets", "downstream_cx_overload_disable_keepalive",
+		"downstream_rq_rejected_via_ip_detection"} {
 		s.Counter(name)
 	}
 	for _, name := range []string{"downstream_cx_http2_active", "downstream_cx_http3_active", "downstream_cx_ssl_active",
