@@ -38,6 +38,11 @@ type StreamCallbacks interface {
 	ResponseTrailers() *httpmsg.Headers
 	// ResetStream ends the stream at once.
 	ResetStream(reason httpmsg.ResetReason, details string)
+	// RecreateStream runs the request through the filter chain once more, as a new one
+	// with the headers as they are now, and ends this one without a response. It
+	// reports false, and does nothing, if the request is not complete or its body is
+	// gone. After true the filter is destroyed.
+	RecreateStream() bool
 	// SendLocalReply answers the request from here; later filters do not see it. If
 	// the response has begun the stream is reset instead.
 	SendLocalReply(reply LocalReply)

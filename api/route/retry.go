@@ -93,9 +93,12 @@ type RetryPolicy struct {
 	// RetriableHeaders matches responses, RequestHeaders restricts the requests that
 	// are retried at all (empty: all).
 	RetriableHeaders, RequestHeaders []HeaderMatcher
-	// RejectPreviousHosts asks for another host than those tried before, and gives up
-	// after HostAttempts picks.
-	RejectPreviousHosts bool
-	RejectCanaryHosts   bool
-	HostAttempts        int
+	// HostPredicates ask for another host for a retry, and give up after HostAttempts
+	// picks.
+	HostPredicates []RetryHostPredicate
+	HostAttempts   int
+	Priority       RetryPriority       // nil for none
+	RateLimited    *RateLimitedBackOff // nil for none
+	// RefreshCluster chooses the cluster anew for each retry.
+	RefreshCluster bool
 }

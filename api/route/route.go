@@ -34,6 +34,8 @@ type Route struct {
 	// included, for which it comes before their content-type is chosen; nil if there is
 	// nothing to change.
 	Response HeaderMutation
+	// Stats are the statistics of the route's stat_prefix, nil for none.
+	Stats *RequestStats
 	// FilterConfigs holds configuration for filters, the most specific first: of the
 	// weighted cluster, this route, its virtual host, the table. Use FilterConfig.
 	FilterConfigs []FilterConfig
@@ -45,7 +47,12 @@ type VirtualHost struct {
 	// IncludeAttemptCount and IncludeAttemptCountInResponse ask for
 	// x-envoy-attempt-count upstream and downstream.
 	IncludeAttemptCount, IncludeAttemptCountInResponse bool
-	Metadata                                           map[string]*structpb.Struct
+	// IncludeIsTimeoutRetry asks for x-envoy-is-timeout-retry on retries.
+	IncludeIsTimeoutRetry bool
+	Metadata              map[string]*structpb.Struct
+	// VirtualCluster returns the statistics of the virtual cluster that a request
+	// belongs to, nil for none. The function is nil if the host has no virtual clusters.
+	VirtualCluster func(h *httpmsg.Headers) *RequestStats
 }
 
 // A FilterConfig is configuration of a route for the filter with that name in the
@@ -79,6 +86,10 @@ type HeaderMutation interface {
 type Direct struct {
 	Status int
 	Body   string
+	// BodyFormat makes the body from Body, as %LOCAL_REPLY_BODY%, if it is not nil; it
+	// may set the content type.
+	BodyFormat  format.Format
+	ContentType string // "" for text/plain
 	// Location is set for redirects: it returns the value of the location header.
 	Location func(h *httpmsg.Headers, info *streaminfo.Stream) string
 	// Details is the response code detail.
@@ -104,6 +115,12 @@ type Forward struct {
 	// is set.
 	MaxStreamDuration    time.Duration
 	HasMaxStreamDuration bool
+	// GRPC is how the header grpc-timeout of gRPC requests is obeyed.
+	GRPC GRPCTimeout
+	// FlushTimeout is for the last bytes of a response that the client does not take,
+	// when HasFlushTimeout is set; 0 means none.
+	FlushTimeout    time.Duration
+	HasFlushTimeout bool
 
 	Priority upstream.Priority
 	Retry    *RetryPolicy // nil for none
@@ -119,6 +136,24 @@ type Forward struct {
 	AppendXForwardedHost bool
 	// AutoHostRewrite sets the host to the chosen upstream host's name.
 	AutoHostRewrite bool
+
+	Mirrors []Mirror
+	// Hash is nil for requests without a hash.
+	Hash HashPolicy
+	// HedgeOnPerTryTimeout sends another attempt after a per-try timeout and leaves the
+	// late one running: the first answer counts.
+	HedgeOnPerTryTimeout bool
+	Redirect             *InternalRedirect // nil for none
+}
+
+// GRPCTimeout says how far grpc-timeout counts. There are two generations: with
+// Stream the header bounds the stream in place of MaxStreamDuration, with Response
+// the response in place of Timeout.
+type GRPCTimeout struct {
+	Stream, Response bool
+	// Max bounds the header's value, if it is not 0. Offset is taken from a value that
+	// is longer.
+	Max, Offset time.Duration
 }
 
 // A RequestRewrite changes a request for its upstream. Any worker.

@@ -83,6 +83,9 @@ type Pick struct {
 	Request    *httpmsg.Headers
 	// Retry is not nil on retries.
 	Retry RetryHosts
+	// Hash picks the host of a consistent-hashing balancer when HasHash is set.
+	Hash    uint64
+	HasHash bool
 	// HTTP is false for TCP.
 	HTTP bool
 }
@@ -93,6 +96,9 @@ type RetryHosts interface {
 	// rejections the last host is taken.
 	Reject(h Host) bool
 	MaxAttempts() int
+	// PriorityLoad changes the load in percent of the cluster's priorities. The result
+	// may be load itself, and is not changed.
+	PriorityLoad(load []uint32) []uint32
 }
 
 // A Host is an endpoint of a cluster. It is the same object as long as the
@@ -102,6 +108,8 @@ type Host interface {
 	Hostname() string
 	Canary() bool
 	Zone() string
+	// Priority is that of the host in its cluster, 0 for the highest.
+	Priority() int
 	Metadata() map[string]*structpb.Struct
 	// RecordResponse counts the outcome of a request for the host's statistics, with
 	// the status that stands for a failure without a response (503, 504).

@@ -41,6 +41,8 @@ type Stream struct {
 	// In is the request, Out the response, as far as they went through the filter. The
 	// response of a terminal filter is in Out too.
 	In, Out Flow
+	// Recreated counts the calls of RecreateStream.
+	Recreated int
 	// Local is the local reply that was sent, nil for none.
 	Local *httpfilter.LocalReply
 	// Interims are the 1xx responses, one string each.
@@ -236,6 +238,9 @@ func (s *Stream) Route() *route.Route {
 
 // ClearRoute makes Route ask again.
 func (s *Stream) ClearRoute() { s.routeKnown, s.route = false, nil }
+
+// RecreateStream implements httpfilter.StreamCallbacks: it counts the call.
+func (s *Stream) RecreateStream() bool { s.Recreated++; return true }
 
 // RequestHeaders returns the request headers once they arrived.
 func (s *Stream) RequestHeaders() *httpmsg.Headers { return s.In.seen }

@@ -415,6 +415,9 @@ func (h *Host) Canary() bool { return h.IsCanary }
 // Zone returns "".
 func (h *Host) Zone() string { return "" }
 
+// Priority implements upstream.Host.
+func (h *Host) Priority() int { return 0 }
+
 // Metadata returns nil.
 func (h *Host) Metadata() map[string]*structpb.Struct { return nil }
 

@@ -35,6 +35,7 @@ func (f *activeFilter) StreamID() uint64                 { return f.s.id }
 func (f *activeFilter) Stream() *streaminfo.Stream       { return &f.s.info }
 func (f *activeFilter) Route() *route.Route              { return f.s.resolveRoute() }
 func (f *activeFilter) ClearRoute()                      { f.s.routeKnown, f.s.route = false, nil }
+func (f *activeFilter) RecreateStream() bool             { return false }
 func (f *activeFilter) RequestHeaders() *httpmsg.Headers { return f.s.request.headers }
 func (f *activeFilter) RequestTrailers() *httpmsg.Headers {
 	return f.s.request.trailers

@@ -380,7 +380,7 @@ virtual_hosts:
 	if p.On != route.RetryGatewayError|route.RetryGRPCCancelled|route.RetryGRPCUnavailable|route.RetryRetriableHeaders ||
 		p.NumRetries != 1 || p.PerTryTimeout != time.Second || p.PerTryIdleTimeout != 2*time.Second ||
 		p.BaseInterval != time.Millisecond || p.MaxInterval != 3*time.Second || !slices.Equal(p.RetriableStatusCodes, []int{418}) ||
-		len(p.RetriableHeaders) != 1 || len(p.RequestHeaders) != 2 || !p.RejectPreviousHosts || !p.RejectCanaryHosts || p.HostAttempts != 3 {
+		len(p.RetriableHeaders) != 1 || len(p.RequestHeaders) != 2 || len(p.HostPredicates) != 2 || p.HostAttempts != 3 {
 		t.Errorf("retries: %+v", p)
 	}
 }

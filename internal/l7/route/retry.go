@@ -2,6 +2,7 @@ package route
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -13,6 +14,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
 
 // defaultRetryInterval is where the back-off between retries begins; its longest
@@ -79,15 +81,29 @@ func (b *builder) hostPredicates(p *route.RetryPolicy, cfgs []*routev3.RetryPoli
 		}
 		switch msg := extension.Unpack(cfg.GetTypedConfig(), at, b.errs).(type) {
 		case *previousv3.PreviousHostsPredicate:
-			p.RejectPreviousHosts = true
+			p.HostPredicates = append(p.HostPredicates, previousHosts{})
 		case *canaryv3.OmitCanaryHostsPredicate:
-			p.RejectCanaryHosts = true
+			p.HostPredicates = append(p.HostPredicates, canaryHosts{})
 		case nil:
 		default:
 			b.errs.Add(at, "retry host predicate %s is not implemented", msg.ProtoReflect().Descriptor().FullName())
 		}
 	}
 }
+
+// previousHosts turns down the hosts of earlier attempts.
+type previousHosts struct{}
+
+// Reject implements route.RetryHostPredicate.
+func (previousHosts) Reject(h upstream.Host, tried []upstream.Host) bool {
+	return slices.Contains(tried, h)
+}
+
+// canaryHosts turns down canaries.
+type canaryHosts struct{}
+
+// Reject implements route.RetryHostPredicate.
+func (canaryHosts) Reject(h upstream.Host, _ []upstream.Host) bool { return h.Canary() }
 
 // optional sets to if a duration is configured.
 func (b *builder) optional(to *time.Duration, d *durationpb.Duration, path conf.Path) {

@@ -121,7 +121,7 @@ func (h *Host) Stats() *Stats { return &h.stats }
 // Locality returns where the host runs.
 func (h *Host) Locality() Locality { return h.config.Locality }
 
-// Priority returns the priority level of the host.
+// Priority implements upstream.Host.
 func (h *Host) Priority() int { return h.config.Priority }
 
 // Weight returns the share of traffic, relative to the other hosts.

@@ -254,8 +254,9 @@ type turnDown struct {
 	attempts int
 }
 
-func (r turnDown) Reject(h upstream.Host) bool { return h == upstream.Host(r.bad) }
-func (r turnDown) MaxAttempts() int            { return r.attempts }
+func (r turnDown) Reject(h upstream.Host) bool         { return h == upstream.Host(r.bad) }
+func (r turnDown) MaxAttempts() int                    { return r.attempts }
+func (r turnDown) PriorityLoad(load []uint32) []uint32 { return load }
 
 func TestRetryHosts(t *testing.T) {
 	hosts := hostsWith(1, 1)

@@ -284,7 +284,7 @@ func (f *filter) endRetries() {
 func (f *filter) onBackoff() {
 	f.retry.waiting = false
 	f.attempts++
-	if p := f.forward.Retry; p != nil && (p.RejectPreviousHosts || p.RejectCanaryHosts) {
+	if p := f.forward.Retry; p != nil && (len(p.HostPredicates) > 0 || p.Priority != nil) {
 		f.pick.Retry = f
 	}
 	// The cluster may have been replaced meanwhile. One that was removed has no hosts.
@@ -298,19 +298,20 @@ func (f *filter) onBackoff() {
 
 // Reject implements upstream.RetryHosts.
 func (f *filter) Reject(h upstream.Host) bool {
-	p := f.forward.Retry
-	if p.RejectCanaryHosts && h.Canary() {
-		return true
-	}
-	if !p.RejectPreviousHosts {
-		return false
-	}
-	for _, tried := range f.triedHosts {
-		if tried == h {
+	for _, p := range f.forward.Retry.HostPredicates {
+		if p.Reject(h, f.triedHosts) {
 			return true
 		}
 	}
 	return false
+}
+
+// PriorityLoad implements upstream.RetryHosts.
+func (f *filter) PriorityLoad(load []uint32) []uint32 {
+	if p := f.forward.Retry.Priority; p != nil {
+		return p.PriorityLoad(load, f.triedHosts)
+	}
+	return load
 }
 
 // MaxAttempts implements upstream.RetryHosts.

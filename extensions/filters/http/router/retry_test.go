@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,11 +251,18 @@ func TestBackoffOfTheRuntime(t *testing.T) {
 	}
 }
 
+// triedOrCanary turns down the hosts of earlier attempts, and canaries.
+type triedOrCanary struct{}
+
+func (triedOrCanary) Reject(h upstream.Host, tried []upstream.Host) bool {
+	return h.Canary() || slices.Contains(tried, h)
+}
+
 // TestRetryHosts: predicates see the hosts of retries only.
 func TestRetryHosts(t *testing.T) {
 	b := newBench(t, nil, func(b *bench) {
 		retryPolicy(route.RetryPolicy{
-			On: route.Retry5xx, NumRetries: 2, RejectPreviousHosts: true, RejectCanaryHosts: true, HostAttempts: 5,
+			On: route.Retry5xx, NumRetries: 2, HostPredicates: []route.RetryHostPredicate{triedOrCanary{}}, HostAttempts: 5,
 		})(b)
 		canary := filtertest.NewHost("127.0.0.1:8002", "")
 		canary.IsCanary = true
