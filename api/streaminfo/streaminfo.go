@@ -51,6 +51,9 @@ type Stream struct {
 	RouteResolutions int
 	// AttemptCount is the number of times the request was sent upstream.
 	AttemptCount int
+	// Failed are the attempts that brought no response for the client, in order. The
+	// slice is not used again for another stream.
+	Failed []Attempt
 	HealthCheck  bool
 	// RequestID is the value of x-request-id, "" if there is none.
 	RequestID string
@@ -124,6 +127,24 @@ type Upstream struct {
 	FirstTxByte, LastTxByte  time.Time // of the request
 	FirstRxByte, LastRxByte  time.Time // of the response
 	FirstBodyByte            time.Time
+}
+
+// An Attempt is one try to get a response from upstream, that failed.
+type Attempt struct {
+	Cluster  string
+	Host     address.Address // invalid if none was chosen
+	Hostname string
+	// ConnectionID is 0 if there was no connection. Reused says that it had carried
+	// other requests before.
+	ConnectionID uint64
+	Reused       bool
+	Start, End   time.Time
+	// Outcome says in words how it ended; TransportFailure what the system said to it.
+	Outcome, TransportFailure string
+	// Status is that of a response that was not passed on, 0 without one.
+	Status int
+	// Next says what was decided then: "retried after 20ms", or why it was not.
+	Next string
 }
 
 // A CloseType says how a connection ended.
