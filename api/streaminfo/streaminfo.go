@@ -53,8 +53,8 @@ type Stream struct {
 	AttemptCount int
 	// Failed are the attempts that brought no response for the client, in order. The
 	// slice is not used again for another stream.
-	Failed []Attempt
-	HealthCheck  bool
+	Failed      []Attempt
+	HealthCheck bool
 	// RequestID is the value of x-request-id, "" if there is none.
 	RequestID string
 

@@ -28,4 +28,6 @@ type Answer struct {
 	Random uint64
 	// Body is the text that was sent.
 	Body string
+	// Connection says in words what became of the downstream connection.
+	Connection string
 }
