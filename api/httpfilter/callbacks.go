@@ -39,9 +39,11 @@ type StreamCallbacks interface {
 	// ResetStream ends the stream at once.
 	ResetStream(reason httpmsg.ResetReason, details string)
 	// RecreateStream runs the request through the filter chain once more, as a new one
-	// with the headers as they are now, and ends this one without a response. It
-	// reports false, and does nothing, if the request is not complete or its body is
-	// gone. After true the filter is destroyed.
+	// with the headers as they are now and the body that DecodingBuffer holds, and ends
+	// this one without a response; the ResponseCode in its stream info is that of the
+	// response that led here. The new stream has the FilterState of this one. It
+	// reports false, and does nothing, if the request is not complete. After true the
+	// filter is destroyed.
 	RecreateStream() bool
 	// SendLocalReply answers the request from here; later filters do not see it. If
 	// the response has begun the stream is reset instead.
@@ -66,7 +68,8 @@ type LocalReply struct {
 type DecoderCallbacks interface {
 	// ContinueDecoding resumes after a stop, with the filter behind this one.
 	ContinueDecoding()
-	// DecodingBuffer returns the body buffered so far, nil if there is none.
+	// DecodingBuffer returns the body buffered so far, nil if there is none. The filter
+	// that holds it may drain it.
 	DecodingBuffer() *buffer.Buffer
 	// AddDecodedData adds to the body. In DecodeHeaders it is buffered and follows the
 	// headers; in DecodeTrailers or between calls it goes to the next filter (streaming
