@@ -108,6 +108,8 @@ type ResetHeader struct {
 
 // A ClusterSpecifier chooses the cluster of a route per request. Any worker.
 type ClusterSpecifier interface {
-	// Specify returns the route to take in place of r, possibly r itself.
-	Specify(r *Route, h *httpmsg.Headers, info *streaminfo.Stream, random uint64) *Route
+	// SpecifyCluster returns the name of the cluster for a request of a route with f, ""
+	// for none. random is the one that the route was found with; info has the number of
+	// attempts that were made.
+	SpecifyCluster(f *Forward, h *httpmsg.Headers, info *streaminfo.Stream, random uint64) string
 }

@@ -99,10 +99,11 @@ type Direct struct {
 // Forward sends the request to a cluster.
 type Forward struct {
 	// Cluster is the name of the cluster. If it is "", the first value of the request
-	// header ClusterHeader names it. Without either there is no cluster: the route is
-	// not for forwarding.
+	// header ClusterHeader names it, or else the Specifier. Without any there is no
+	// cluster: the route is not for forwarding. Use ClusterName.
 	Cluster       string
 	ClusterHeader string
+	Specifier     ClusterSpecifier // nil for none
 	// ClusterNotFoundStatus is the answer when there is no such cluster.
 	ClusterNotFoundStatus int
 
@@ -144,6 +145,23 @@ type Forward struct {
 	// late one running: the first answer counts.
 	HedgeOnPerTryTimeout bool
 	Redirect             *InternalRedirect // nil for none
+}
+
+// ClusterName returns the name of the cluster for a request, "" for none. A retry with
+// RefreshCluster asks again; the answer differs only if there is a Specifier. random
+// is the one that the route was found with.
+func (f *Forward) ClusterName(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) string {
+	switch {
+	case f.Cluster != "":
+		return f.Cluster
+	case f.ClusterHeader != "":
+		name, _ := h.Find(f.ClusterHeader)
+		return name
+	case f.Specifier != nil:
+		return f.Specifier.SpecifyCluster(f, h, info, random)
+	default:
+		return ""
+	}
 }
 
 // GRPCTimeout says how far grpc-timeout counts. There are two generations: with

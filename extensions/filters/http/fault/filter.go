@@ -9,7 +9,6 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
-	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
@@ -43,13 +42,12 @@ func newFilter(cfg *config, cb httpfilter.Callbacks) *filter {
 
 // DecodeHeaders implements httpfilter.DecoderFilter.
 func (f *filter) DecodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersStatus {
-	r := f.cb.Route()
-	if r != nil {
+	if r := f.cb.Route(); r != nil {
 		if s, ok := r.FilterConfig(f.cb.Name()).(*settings); ok {
 			f.used = s
 		}
 	}
-	if !f.used.matches(h, r) {
+	if !f.used.matches(h, f.cb) {
 		return httpfilter.Continue
 	}
 	if f.used.perCluster {
@@ -64,8 +62,8 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 }
 
 // matches reports whether faults are for this request.
-func (s *settings) matches(h *httpmsg.Headers, r *route.Route) bool {
-	if s.cluster != "" && (r == nil || r.Forward == nil || s.cluster != clusterOf(r.Forward, h)) {
+func (s *settings) matches(h *httpmsg.Headers, cb httpfilter.Callbacks) bool {
+	if s.cluster != "" && s.cluster != cluster(h, cb) {
 		return false
 	}
 	if s.nodes != nil && !s.nodes[h.Get(httpmsg.XEnvoyDownstreamServiceNode)] {
@@ -79,12 +77,12 @@ func (s *settings) matches(h *httpmsg.Headers, r *route.Route) bool {
 	return true
 }
 
-func clusterOf(fw *route.Forward, h *httpmsg.Headers) string {
-	if fw.Cluster != "" {
-		return fw.Cluster
+// cluster returns the name of the cluster that the request goes to, "" for none.
+func cluster(h *httpmsg.Headers, cb httpfilter.Callbacks) string {
+	if r := cb.Route(); r != nil && r.Forward != nil {
+		return r.Forward.ClusterName(h, cb.Stream(), cb.StreamID())
 	}
-	name, _ := h.Find(fw.ClusterHeader)
-	return name
+	return ""
 }
 
 // key returns a runtime key, or the one of the downstream cluster.

@@ -125,11 +125,7 @@ func (f *filter) findCluster() bool {
 		return false
 	}
 	f.forward = f.route.Forward
-	name := f.forward.Cluster
-	if name == "" {
-		name, _ = f.headers.Find(f.forward.ClusterHeader)
-	}
-	if name != "" {
+	if name := f.forward.ClusterName(f.headers, f.cb.Stream(), f.cb.StreamID()); name != "" {
 		f.cluster = f.cfg.clusters.Get(name)
 	}
 	if f.cluster == nil {
