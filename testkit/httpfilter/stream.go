@@ -240,7 +240,7 @@ func (s *Stream) Route() *route.Route {
 func (s *Stream) ClearRoute() { s.routeKnown, s.route = false, nil }
 
 // RecreateStream implements httpfilter.StreamCallbacks: it counts the call.
-func (s *Stream) RecreateStream() bool { s.Recreated++; return true }
+func (s *Stream) RecreateStream(*httpmsg.Headers) bool { s.Recreated++; return true }
 
 // RequestHeaders returns the request headers once they arrived.
 func (s *Stream) RequestHeaders() *httpmsg.Headers { return s.In.seen }
