@@ -65,6 +65,21 @@ func (h *Headers) String(p []byte) string {
 	return unsafe.String(&h.arena[n], len(p))
 }
 
+// Room returns what is free of the arena, empty, to append the bytes of a string to
+// that Take makes. h must not change in between.
+func (h *Headers) Room() []byte { return h.arena[len(h.arena):] }
+
+// Take returns a string of p, which was appended to Room, without a copy.
+func (h *Headers) Take(p []byte) string {
+	if len(p) == 0 {
+		return ""
+	}
+	if n := len(h.arena); n < cap(h.arena) && &p[0] == &h.arena[:n+1][n] {
+		h.arena = h.arena[:n+len(p)]
+	}
+	return unsafe.String(&p[0], len(p)) // nobody else has the bytes
+}
+
 // Add appends a field. name is lower case.
 func (h *Headers) Add(name, value string) { h.add(Lookup(name), name, value) }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/route"
 )
 
@@ -86,7 +87,7 @@ type builder struct {
 
 // A level is what table, virtual host, route and weighted cluster have in common.
 type level struct {
-	request, response *mutation
+	request, response *headeroption.List
 	filters           []route.FilterConfig
 }
 
@@ -101,9 +102,11 @@ type levelConfig interface {
 
 func (b *builder) level(cfg levelConfig, path conf.Path) level {
 	return level{
-		request:  b.mutation(cfg.GetRequestHeadersToAdd(), cfg.GetRequestHeadersToRemove(), "request", path),
-		response: b.mutation(cfg.GetResponseHeadersToAdd(), cfg.GetResponseHeadersToRemove(), "response", path),
-		filters:  b.filterConfigs(cfg.GetTypedPerFilterConfig(), path.Field("typed_per_filter_config")),
+		request: headeroption.NewList(cfg.GetRequestHeadersToAdd(), cfg.GetRequestHeadersToRemove(), b.Formats,
+			path.Field("request_headers_to_add"), path.Field("request_headers_to_remove"), b.errs),
+		response: headeroption.NewList(cfg.GetResponseHeadersToAdd(), cfg.GetResponseHeadersToRemove(), b.Formats,
+			path.Field("response_headers_to_add"), path.Field("response_headers_to_remove"), b.errs),
+		filters: b.filterConfigs(cfg.GetTypedPerFilterConfig(), path.Field("typed_per_filter_config")),
 	}
 }
 

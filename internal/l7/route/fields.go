@@ -1,6 +1,9 @@
 package route
 
-import "github.com/nuncio-proxy/nuncio/api/conf"
+import (
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/headeroption"
+)
 
 // TableFields lists the implemented fields of RouteConfiguration.
 func TableFields() conf.Fields {
@@ -109,15 +112,6 @@ func RetryFields() conf.Fields {
 	}
 }
 
-// HeaderOptionFields lists the implemented fields of HeaderValueOption.
-func HeaderOptionFields() conf.Fields {
-	return conf.Fields{
-		Message: "envoy.config.core.v3.HeaderValueOption",
-		Where:   "routes",
-		Names:   []string{"header.key", "header.value", "append", "append_action", "keep_empty_value"},
-	}
-}
-
 // FilterConfigFields lists the implemented fields of FilterConfig.
 func FilterConfigFields() conf.Fields {
 	return conf.Fields{
@@ -130,5 +124,5 @@ func FilterConfigFields() conf.Fields {
 func Fields() []conf.Fields {
 	return []conf.Fields{TableFields(), VirtualHostFields(), RouteFields(), MatchFields(), ActionFields(),
 		UpgradeFields(), WeightedClusterFields(), ClusterWeightFields(), RedirectFields(), DirectResponseFields(),
-		RetryFields(), HeaderOptionFields(), FilterConfigFields()}
+		RetryFields(), headeroption.Fields(), FilterConfigFields()}
 }

@@ -3,17 +3,14 @@
 package headermutation
 
 import (
-	rulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
-	"github.com/nuncio-proxy/nuncio/api/httpmsg"
-	"github.com/nuncio-proxy/nuncio/api/match"
-	"github.com/nuncio-proxy/nuncio/extensions/common/headeroption"
 )
 
 // Factory is the extension.HTTPRouteFilterFactory of the filter.
@@ -38,7 +35,7 @@ func (Factory) Terminal() bool { return false }
 
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields {
-	return []conf.Fields{fields(), routeFields(), mutationFields(), headeroption.Fields()}
+	return []conf.Fields{fields(), routeFields(), mutationFields(), headeroption.MutationFields(), headeroption.Fields()}
 }
 
 func fields() conf.Fields {
@@ -96,7 +93,7 @@ func (Factory) BuildRouteConfig(msg proto.Message, ctx extension.HTTPContext, pa
 // mutations are those of the filter or of one level of the routes. They are
 // immutable.
 type mutations struct {
-	request, response, requestTrailers, responseTrailers []mutation
+	request, response, requestTrailers, responseTrailers headeroption.Mutations
 	query                                                []queryMutation
 }
 
@@ -107,17 +104,11 @@ func newMutations(m *mutationv3.Mutations, formats format.Compiler, path conf.Pa
 		return &mutations{}
 	}
 	conf.Check(m, mutationFields(), path, errs)
-	list := func(cfgs []*rulesv3.HeaderMutation, field string) (out []mutation) {
-		for i, cfg := range cfgs {
-			out = append(out, newMutation(cfg, formats, path.Field(field).Index(i), errs))
-		}
-		return out
-	}
 	out := &mutations{
-		request:          list(m.GetRequestMutations(), "request_mutations"),
-		response:         list(m.GetResponseMutations(), "response_mutations"),
-		requestTrailers:  list(m.GetRequestTrailersMutations(), "request_trailers_mutations"),
-		responseTrailers: list(m.GetResponseTrailersMutations(), "response_trailers_mutations"),
+		request:          headeroption.NewMutations(m.GetRequestMutations(), formats, path.Field("request_mutations"), errs),
+		response:         headeroption.NewMutations(m.GetResponseMutations(), formats, path.Field("response_mutations"), errs),
+		requestTrailers:  headeroption.NewMutations(m.GetRequestTrailersMutations(), formats, path.Field("request_trailers_mutations"), errs),
+		responseTrailers: headeroption.NewMutations(m.GetResponseTrailersMutations(), formats, path.Field("response_trailers_mutations"), errs),
 	}
 	for i, cfg := range m.GetQueryParameterMutations() {
 		out.query = append(out.query, newQueryMutation(cfg, formats, path.Field("query_parameter_mutations").Index(i), errs))
@@ -126,41 +117,4 @@ func newMutations(m *mutationv3.Mutations, formats format.Compiler, path conf.Pa
 		return nil
 	}
 	return out
-}
-
-// A mutation does one thing to headers: the message
-// envoy.config.common.mutation_rules.v3.HeaderMutation.
-type mutation struct {
-	remove  string        // a name, unless matches or option is set
-	matches *match.String // of the names to remove
-	option  *headeroption.Option
-}
-
-func newMutation(cfg *rulesv3.HeaderMutation, formats format.Compiler, path conf.Path, errs *conf.Errors) mutation {
-	switch action := cfg.GetAction().(type) {
-	case *rulesv3.HeaderMutation_Remove:
-		if action.Remove == ":status" {
-			errs.Add(path.Field("remove"), "a response cannot be without :status")
-		}
-		return mutation{remove: match.Lower(action.Remove)}
-	case *rulesv3.HeaderMutation_Append:
-		option := headeroption.New(action.Append, formats, path.Field("append"), errs)
-		return mutation{option: &option}
-	case *rulesv3.HeaderMutation_RemoveOnMatch_:
-		at := path.Field("remove_on_match").Field("key_matcher")
-		return mutation{matches: match.NewString(action.RemoveOnMatch.GetKeyMatcher(), at, errs)}
-	}
-	errs.Add(path, "one of remove, append and remove_on_match must be set")
-	return mutation{}
-}
-
-func (m *mutation) apply(h *httpmsg.Headers, e *format.Entry, scratch *[]byte) {
-	switch {
-	case m.option != nil:
-		m.option.Apply(h, e, scratch)
-	case m.matches != nil:
-		h.RemoveIf(func(f *httpmsg.Field) bool { return f.ID() != httpmsg.Status && m.matches.Match(f.Name) })
-	default:
-		h.RemoveName(m.remove)
-	}
 }

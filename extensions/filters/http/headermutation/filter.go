@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
@@ -20,7 +21,7 @@ type filter struct {
 	levels []*mutations
 
 	entry   format.Entry
-	scratch []byte
+	scratch []byte // of the query
 }
 
 var (
@@ -62,14 +63,11 @@ func (f *filter) fill() {
 }
 
 // mutate changes h with the list that of selects from each level.
-func (f *filter) mutate(h *httpmsg.Headers, of func(*mutations) []mutation) {
+func (f *filter) mutate(h *httpmsg.Headers, of func(*mutations) headeroption.Mutations) {
 	f.findLevels()
 	f.fill()
 	for _, level := range f.levels {
-		list := of(level)
-		for i := range list {
-			list[i].apply(h, &f.entry, &f.scratch)
-		}
+		of(level).MutateHeaders(h, &f.entry)
 	}
 }
 
@@ -78,9 +76,7 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 	f.findLevels()
 	f.fill()
 	for _, level := range f.levels {
-		for i := range level.request {
-			level.request[i].apply(h, &f.entry, &f.scratch)
-		}
+		level.request.MutateHeaders(h, &f.entry)
 		if len(level.query) > 0 && h.Has(httpmsg.Path) {
 			level.mutateQuery(h, &f.entry, &f.scratch)
 		}
@@ -90,19 +86,19 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 
 // DecodeTrailers implements httpfilter.DecoderFilter.
 func (f *filter) DecodeTrailers(trailers *httpmsg.Headers) httpfilter.TrailersStatus {
-	f.mutate(trailers, func(m *mutations) []mutation { return m.requestTrailers })
+	f.mutate(trailers, func(m *mutations) headeroption.Mutations { return m.requestTrailers })
 	return httpfilter.TrailersContinue
 }
 
 // EncodeHeaders implements httpfilter.EncoderFilter.
 func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersStatus {
-	f.mutate(h, func(m *mutations) []mutation { return m.response })
+	f.mutate(h, func(m *mutations) headeroption.Mutations { return m.response })
 	return httpfilter.Continue
 }
 
 // EncodeTrailers implements httpfilter.EncoderFilter.
 func (f *filter) EncodeTrailers(trailers *httpmsg.Headers) httpfilter.TrailersStatus {
-	f.mutate(trailers, func(m *mutations) []mutation { return m.responseTrailers })
+	f.mutate(trailers, func(m *mutations) headeroption.Mutations { return m.responseTrailers })
 	return httpfilter.TrailersContinue
 }
 

@@ -9,8 +9,8 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
-	"github.com/nuncio-proxy/nuncio/extensions/common/headeroption"
 )
 
 // A queryMutation does one thing to query parameters: the message
@@ -65,7 +65,7 @@ func (m *mutations) mutateQuery(h *httpmsg.Headers, e *format.Entry, scratch *[]
 		params = append(params, parameter{key, raw})
 	}
 	for i := range m.query {
-		params = m.query[i].apply(params, h, e, scratch)
+		params = m.query[i].apply(params, h, e)
 	}
 	slices.SortStableFunc(params, func(a, b parameter) int { return strings.Compare(unescape(a.key), unescape(b.key)) })
 	out, separator := append((*scratch)[:0], path...), byte('?')
@@ -77,7 +77,7 @@ func (m *mutations) mutateQuery(h *httpmsg.Headers, e *format.Entry, scratch *[]
 	h.Set(httpmsg.Path, h.String(out))
 }
 
-func (m *queryMutation) apply(params []parameter, h *httpmsg.Headers, e *format.Entry, scratch *[]byte) []parameter {
+func (m *queryMutation) apply(params []parameter, h *httpmsg.Headers, e *format.Entry) []parameter {
 	same := func(p parameter) bool { return unescape(p.key) == m.key }
 	if m.remove {
 		return slices.DeleteFunc(params, same)
@@ -96,7 +96,7 @@ func (m *queryMutation) apply(params []parameter, h *httpmsg.Headers, e *format.
 	case corev3.KeyValueAppend_OVERWRITE_IF_EXISTS_OR_ADD:
 		params = slices.DeleteFunc(params, same)
 	}
-	return append(params, parameter{escape(m.key), escape(m.value.String(h, e, scratch))})
+	return append(params, parameter{escape(m.key), escape(m.value.String(h, e))})
 }
 
 // escape percent-encodes all but letters, digits and "-_.*".

@@ -9,10 +9,10 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/stats"
-	"github.com/nuncio-proxy/nuncio/extensions/common/headeroption"
 	"github.com/nuncio-proxy/nuncio/extensions/common/tokenbucket"
 )
 
@@ -86,9 +86,9 @@ type config struct {
 	perConnection bool
 	key           string
 
-	requestHeaders    []headeroption.Option // when not enforced
-	responseHeaders   []headeroption.Option // when enforced
-	rateLimitHeaders  bool                  // x-ratelimit-*
+	requestHeaders    *headeroption.List // when not enforced
+	responseHeaders   *headeroption.List // when enforced
+	rateLimitHeaders  bool               // x-ratelimit-*
 	retryAfter        bool
 	resourceExhausted bool
 	stats             filterStats
@@ -130,9 +130,10 @@ func newConfig(m *localv3.LocalRateLimit, ctx extension.HTTPContext, path conf.P
 		limit := tokenbucket.FromProto(b, path.Field("token_bucket"), errs)
 		cfg.limit = &limit
 	}
-	cfg.requestHeaders = headeroption.NewList(m.GetRequestHeadersToAddWhenNotEnforced(), ctx.Formats,
-		path.Field("request_headers_to_add_when_not_enforced"), errs)
-	cfg.responseHeaders = headeroption.NewList(m.GetResponseHeadersToAdd(), ctx.Formats, path.Field("response_headers_to_add"), errs)
+	cfg.requestHeaders = headeroption.NewList(m.GetRequestHeadersToAddWhenNotEnforced(), nil, ctx.Formats,
+		path.Field("request_headers_to_add_when_not_enforced"), conf.Path{}, errs)
+	cfg.responseHeaders = headeroption.NewList(m.GetResponseHeadersToAdd(), nil, ctx.Formats,
+		path.Field("response_headers_to_add"), conf.Path{}, errs)
 	if len(*errs) > before {
 		return nil
 	}

@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
-	"github.com/nuncio-proxy/nuncio/extensions/common/headeroption"
 	"github.com/nuncio-proxy/nuncio/extensions/common/tokenbucket"
 )
 
@@ -107,17 +107,15 @@ func (f *filter) modifyReply(h *httpmsg.Headers) {
 	f.addNumber(h, httpmsg.RetryAfter.String(), max(f.reset(), 1))
 }
 
-func (f *filter) apply(options []headeroption.Option, h *httpmsg.Headers) {
-	if len(options) == 0 {
+func (f *filter) apply(list *headeroption.List, h *httpmsg.Headers) {
+	if list == nil {
 		return
 	}
 	d := f.cb.Dispatcher()
 	f.entry = format.Entry{
 		Request: f.cb.RequestHeaders(), Response: f.cb.ResponseHeaders(), Stream: f.cb.Stream(), Now: d.Now(), Shard: d.Shard(), Random: f.cb.StreamID(),
 	}
-	for i := range options {
-		options[i].Apply(h, &f.entry, &f.scratch)
-	}
+	list.MutateHeaders(h, &f.entry)
 }
 
 // reset returns the seconds until there is a token, rounded up.

@@ -1,5 +1,6 @@
-// Package headeroption adds and overwrites headers as HeaderValueOption messages
-// say, for filters that have them in their configuration.
+// Package headeroption changes headers as the messages HeaderValueOption and
+// HeaderMutation say: for routes, and for filters that have them in their
+// configuration.
 package headeroption
 
 import (
@@ -26,7 +27,6 @@ type Option struct {
 func Fields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.core.v3.HeaderValueOption",
-		Where:   "filters",
 		Names:   []string{"header.key", "header.value", "header.raw_value", "append", "append_action", "keep_empty_value"},
 	}
 }
@@ -35,18 +35,18 @@ func Fields() conf.Fields {
 func New(cfg *corev3.HeaderValueOption, formats format.Compiler, path conf.Path, errs *conf.Errors) Option {
 	conf.Check(cfg, Fields(), path, errs)
 	header := path.Field("header")
-	name, text := match.Lower(cfg.GetHeader().GetKey()), cfg.GetHeader().GetValue()
-	if text == "" {
-		text = string(cfg.GetHeader().GetRawValue())
+	name, text, at := match.Lower(cfg.GetHeader().GetKey()), cfg.GetHeader().GetValue(), header.Field("value")
+	if len(cfg.GetHeader().GetRawValue()) > 0 {
+		text, at = string(cfg.GetHeader().GetRawValue()), header.Field("raw_value")
 	}
 	o := Option{
 		name:      name,
 		action:    cfg.GetAppendAction(),
 		joined:    httpmsg.CommaJoined(name),
 		keepEmpty: cfg.GetKeepEmptyValue(),
-		value:     NewValue(text, formats, header.Field("value"), errs),
+		value:     NewValue(text, formats, at, errs),
 	}
-	if name == "" || strings.HasPrefix(name, ":") || name == "host" {
+	if fixed(name) {
 		errs.Add(header.Field("key"), ":-prefixed or host headers may not be modified")
 	}
 	if cfg.GetAppend() != nil {
@@ -60,44 +60,56 @@ func New(cfg *corev3.HeaderValueOption, formats format.Compiler, path conf.Path,
 	return o
 }
 
-// NewList builds the options of a list. Errors go to errs. Main goroutine.
-func NewList(cfgs []*corev3.HeaderValueOption, formats format.Compiler, path conf.Path, errs *conf.Errors) []Option {
-	var out []Option
-	for i, cfg := range cfgs {
-		out = append(out, New(cfg, formats, path.Index(i), errs))
+// fixed reports whether a header is out of reach of options.
+func fixed(name string) bool { return name == "" || name[0] == ':' || name == "host" }
+
+// Apply changes h, which may be the Request, Response or Trailers of e.
+func (o *Option) Apply(h *httpmsg.Headers, e *format.Entry) {
+	if !o.applies(h) {
+		return
 	}
-	return out
+	if value := o.value.String(h, e); value != "" || o.keepEmpty {
+		o.put(h, value)
+	}
 }
 
-// Apply changes h, which may be the Request, Response or Trailers of e. The caller
-// keeps scratch from one call to the next.
-func (o *Option) Apply(h *httpmsg.Headers, e *format.Entry, scratch *[]byte) {
-	_, found := h.Find(o.name)
+// applies reports whether the header may be added, seeing those that are there.
+func (o *Option) applies(h *httpmsg.Headers) bool {
 	switch o.action {
 	case corev3.HeaderValueOption_ADD_IF_ABSENT:
-		if found {
-			return
-		}
+		_, found := h.Find(o.name)
+		return !found
 	case corev3.HeaderValueOption_OVERWRITE_IF_EXISTS:
-		if !found {
-			return
-		}
-	}
-	value := o.value.String(h, e, scratch)
-	switch {
-	case value == "" && !o.keepEmpty:
-	case o.action != corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD:
-		if !o.joined { // a header that may be repeated moves to the end
-			h.RemoveName(o.name)
-		}
-		h.SetName(o.name, value)
-	case found && o.joined:
-		if old, _ := h.Joined(o.name); old != "" {
-			value = old + "," + value
-		}
-		h.SetName(o.name, value)
+		_, found := h.Find(o.name)
+		return found
 	default:
+		return true
+	}
+}
+
+func (o *Option) overwrites() bool {
+	return o.action == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS ||
+		o.action == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
+}
+
+// put adds a field, or a value to the one field. A header that is overwritten moves
+// to the end, where Envoy has it too.
+func (o *Option) put(h *httpmsg.Headers, value string) {
+	switch {
+	case o.overwrites():
+		h.RemoveName(o.name)
 		h.Add(o.name, value)
+	case !o.joined:
+		h.Add(o.name, value)
+	default:
+		switch old, found := h.Joined(o.name); {
+		case !found:
+			h.Add(o.name, value)
+		case old == "":
+			h.SetName(o.name, value)
+		default:
+			h.SetName(o.name, old+","+value)
+		}
 	}
 }
 
@@ -131,12 +143,10 @@ func NewValue(text string, formats format.Compiler, path conf.Path, errs *conf.E
 	return Value{format: f}
 }
 
-// String returns the text for e, which belongs to the headers h. The caller keeps
-// scratch from one call to the next.
-func (v *Value) String(h *httpmsg.Headers, e *format.Entry, scratch *[]byte) string {
+// String returns the text for e. h is where the caller puts it.
+func (v *Value) String(h *httpmsg.Headers, e *format.Entry) string {
 	if v.format == nil {
 		return v.literal
 	}
-	*scratch = v.format.Append((*scratch)[:0], e)
-	return h.String(*scratch)
+	return h.Take(v.format.Append(h.Room(), e))
 }
