@@ -1,0 +1,124 @@
+package conformance
+
+import (
+	_ "embed"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+//go:embed base.yaml
+var baseText []byte
+
+// base is the configuration that those of cases are laid over.
+type base struct {
+	Bootstrap, Listener, HCM, Cluster map[string]any
+}
+
+// newBase parses it anew: what is laid over changes it.
+func newBase() base {
+	var b base
+	if err := yaml.Unmarshal(baseText, &b); err != nil {
+		panic(err) // base.yaml is part of this package
+	}
+	return b
+}
+
+// overlay lays b over a: mappings together, all else by replacement; null removes.
+func overlay(a, b map[string]any) map[string]any {
+	a = maps.Clone(a)
+	if a == nil {
+		a = map[string]any{}
+	}
+	for key, value := range b {
+		below, okA := a[key].(map[string]any)
+		above, okB := value.(map[string]any)
+		switch {
+		case value == nil:
+			delete(a, key)
+		case okA && okB:
+			a[key] = overlay(below, above)
+		default:
+			a[key] = value
+		}
+	}
+	return a
+}
+
+// over is the configuration c over that of defaults.
+func (c config) over(defaults config) config {
+	if c.Routes == nil {
+		c.Routes = defaults.Routes
+	}
+	return config{
+		Bootstrap: overlay(defaults.Bootstrap, c.Bootstrap), Listener: overlay(defaults.Listener, c.Listener),
+		HCM: overlay(defaults.HCM, c.HCM), RouteConfig: overlay(defaults.RouteConfig, c.RouteConfig),
+		Routes: c.Routes, Clusters: overlay(defaults.Clusters, c.Clusters),
+	}
+}
+
+// listener is the configuration of the listener of a case.
+func (c config) listener() map[string]any {
+	b := newBase()
+	hcm := overlay(b.HCM, c.HCM)
+	if routes, ok := hcm["route_config"].(map[string]any); ok {
+		hcm["route_config"] = overlay(routes, c.RouteConfig)
+		if hosts, ok := routes["virtual_hosts"].([]any); ok && c.Routes != nil {
+			hosts[0].(map[string]any)["routes"] = c.Routes
+		}
+	}
+	return overlay(overlay(b.Listener, map[string]any{"filter_chains": []any{map[string]any{
+		"filters": []any{map[string]any{"name": "envoy.filters.network.http_connection_manager", "typed_config": hcm}},
+	}}}), c.Listener)
+}
+
+// clusters are the configurations of the clusters of a case: one for each upstream, and
+// those that it has on its own account.
+func (c config) clusters(upstreams map[string]upstreamScript) []any {
+	names := maps.Clone(c.Clusters)
+	if names == nil {
+		names = map[string]any{}
+	}
+	for name := range upstreams {
+		if _, has := names[name]; !has {
+			names[name] = nil
+		}
+	}
+	var list []any
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		fields := overlay(newBase().Cluster, map[string]any{"name": "$" + name})
+		if _, has := upstreams[name]; has {
+			fields["load_assignment"] = map[string]any{"cluster_name": "$" + name, "endpoints": []any{map[string]any{"lb_endpoints": []any{endpoint(name)}}}}
+		}
+		own, _ := names[name].(map[string]any)
+		list = append(list, overlay(fields, own))
+	}
+	return list
+}
+
+func endpoint(upstream string) map[string]any {
+	return map[string]any{"endpoint": map[string]any{"address": map[string]any{"socket_address": map[string]any{
+		"address": "127.0.0.1", "port_value": "{{port:" + upstream + "}}"}}}}
+}
+
+// bootstrap is the configuration of a process that serves all these cases.
+func bootstrap(runs []*run) []byte {
+	b := overlay(newBase().Bootstrap, runs[0].config.Bootstrap)
+	var listeners, clusters []any
+	for _, r := range runs {
+		listeners = append(listeners, r.names.expandAll(r.config.listener()))
+		clusters = append(clusters, r.names.expandAll(r.config.clusters(r.c.Upstreams)).([]any)...)
+	}
+	own, _ := b["static_resources"].(map[string]any)
+	for key, list := range map[string][]any{"listeners": listeners, "clusters": clusters} {
+		more, _ := own[key].([]any)
+		own[key] = append(list, more...)
+	}
+	text, err := json.MarshalIndent(runs[0].names.expandAll(b), "", " ")
+	if err != nil {
+		panic(err) // it came from YAML
+	}
+	return text
+}

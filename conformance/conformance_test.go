@@ -1,0 +1,151 @@
+// Package conformance compares nuncio with Envoy. Each case is data: a configuration,
+// what a client sends and how an upstream behaves. What Envoy did is kept in
+// recordings; nuncio has to do the same, byte for byte. README.md tells how to write a
+// case and how to run them.
+package conformance
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+)
+
+var (
+	envoyFlag  = flag.String("envoy", "", "program of a real Envoy: run it too, and check the recordings against it")
+	updateFlag = flag.Bool("update", false, "write recordings of what -envoy does, and of what nuncio does where it differs on purpose")
+	dirFlag    = flag.String("dir", ".", "directory of cases and recordings")
+	caseFlag   = flag.String("case", "", "run only the cases whose topic/name matches this regular expression")
+)
+
+// nuncio is the path of the built program; TestMain sets it.
+var nuncio string
+
+// A tally counts the cases of all topics, for the line at the end.
+type tally struct {
+	sync.Mutex
+	equal, differ, all int
+}
+
+var total tally
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "nuncio-conformance-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	nuncio = filepath.Join(dir, "nuncio")
+	args := append(append([]string{"build", "-buildvcs=false"}, buildFlags...), "-o", nuncio, "github.com/nuncio-proxy/nuncio/cmd/nuncio")
+	build := exec.Command("go", args...)
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "go build:", err)
+		return 1
+	}
+	status := m.Run()
+	if total.all > 0 {
+		fmt.Printf("equal %d of %d (%d differ on purpose)\n", total.equal, total.all, total.differ)
+	}
+	return status
+}
+
+// TestConformance has a subtest a topic. Cases of a topic run at the same time, so they
+// are no subtests of their own; -case chooses among them.
+func TestConformance(t *testing.T) {
+	only, err := regexp.Compile(*caseFlag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(*dirFlag, "cases", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		topic, err := loadTopic(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		topic.choose(only)
+		if len(topic.Cases) == 0 {
+			continue
+		}
+		t.Run(topic.name, func(t *testing.T) {
+			t.Parallel()
+			judge(t, topic)
+		})
+	}
+}
+
+// judge runs the cases of a topic and compares.
+func judge(t *testing.T, topic *topic) {
+	recs, err := loadRecordings(topic.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *envoyFlag != "" {
+		got := runTopic(t, program{path: *envoyFlag, args: []string{"-l", "error"}}, topic, recs.envoy(*updateFlag))
+		for _, c := range topic.Cases {
+			if *updateFlag {
+				recs.set(c.Name).Envoy = got[c.Name]
+			} else if d := diff(recs.get(c.Name).Envoy, got[c.Name]); d != "" {
+				t.Errorf("%s/%s: the recording (-) is not what Envoy does (+); -update writes it anew\n%s", topic.name, c.Name, d)
+			}
+		}
+	}
+	got := runTopic(t, program{path: nuncio}, topic, recs.nuncio(*updateFlag))
+	equal, differ := 0, 0
+	for _, c := range topic.Cases {
+		why, ok := verdict(c, recs, got[c.Name])
+		switch {
+		case !ok:
+			t.Errorf("%s/%s: %s", topic.name, c.Name, why)
+		case c.Differs != "":
+			differ++
+		default:
+			equal++
+		}
+	}
+	total.Lock()
+	total.equal, total.differ, total.all = total.equal+equal, total.differ+differ, total.all+len(topic.Cases)
+	total.Unlock()
+	if *updateFlag {
+		if err := recs.save(topic); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// verdict tells whether nuncio did in a case what it should, or what is wrong.
+func verdict(c *testCase, recs *recordings, got outcome) (string, bool) {
+	rec := recs.get(c.Name)
+	if rec.Envoy == nil {
+		return "has no recording: run with -envoy PATH -update", false
+	}
+	d := diff(rec.Envoy, got)
+	switch {
+	case c.Differs == "" && d != "":
+		return "Envoy (-), nuncio (+)\n" + d, false
+	case c.Differs == "":
+		return "", true
+	case d == "":
+		return "nuncio does what Envoy does: drop \"differs\"", false
+	case *updateFlag:
+		recs.set(c.Name).Nuncio = rec.Envoy.change(got)
+		return "", true
+	}
+	if d := diff(rec.nuncio(), got); d != "" {
+		return "differs on purpose, but not like this: expected (-), nuncio (+)\n" + d, false
+	}
+	return "", true
+}

@@ -1,0 +1,344 @@
+package conformance
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Waiting is for events; only that nothing more happens can be learned by time alone.
+const (
+	// grace is how long nothing may happen after all that is expected has. It is longer
+	// than the delayed close of base.yaml.
+	grace = 200 * time.Millisecond
+	// quiet is the same where it is not known what to expect.
+	quiet = 1500 * time.Millisecond
+)
+
+// processes bounds how many programs run at a time.
+var processes = make(chan struct{}, 4)
+
+// A run is one case with one program.
+type run struct {
+	c        *testCase
+	config   config
+	want     outcome // nil if nothing is known
+	names    *names
+	board    *board
+	listener string // address
+	clients  []*wire
+	ups      map[string]*upstream
+	close    []func() error // of what is open until the program ends
+	process  *process
+	got      outcome
+	failed   error // of the harness
+}
+
+// runTopic runs the cases of a topic with one program.
+func runTopic(t *testing.T, p program, topic *topic, want expectation) map[string]outcome {
+	groups := map[string][]*run{}
+	for i, c := range topic.Cases {
+		r := &run{c: c, config: c.over(topic.Defaults), want: want(c), got: outcome{}}
+		key, err := json.Marshal(r.config.Bootstrap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Alone || r.want["start"] != nil {
+			key = []byte(c.Name)
+		}
+		r.names = &names{id: fmt.Sprintf("case%03d", i)}
+		groups[string(key)] = append(groups[string(key)], r)
+	}
+	var all sync.WaitGroup
+	for _, runs := range groups {
+		all.Go(func() { runGroup(t, p, runs) })
+	}
+	all.Wait()
+	got := map[string]outcome{}
+	for _, runs := range groups {
+		for _, r := range runs {
+			if r.failed != nil {
+				t.Errorf("%s/%s: %v", topic.name, r.c.Name, r.failed)
+			}
+			got[r.c.Name] = r.got
+		}
+	}
+	return got
+}
+
+// runGroup runs cases that share a process. If the program refuses the configuration of
+// them all, they are tried in halves, until it is clear which one it refuses.
+func runGroup(t *testing.T, p program, runs []*run) {
+	err := runShared(t.TempDir(), p, runs)
+	var refused errRefused
+	switch {
+	case err == nil:
+	case errors.As(err, &refused) && len(runs) == 1:
+		runs[0].got = outcome{"start": {"<refused>"}}
+		if runs[0].want["start"] == nil {
+			t.Logf("%s: %v", runs[0].c.Name, err)
+		}
+	case errors.As(err, &refused):
+		runGroup(t, p, runs[:len(runs)/2])
+		runGroup(t, p, runs[len(runs)/2:])
+	default:
+		t.Errorf("%s ...: %v", runs[0].c.Name, err)
+	}
+}
+
+func runShared(dir string, p program, runs []*run) error {
+	processes <- struct{}{}
+	defer func() { <-processes }()
+	for _, r := range runs {
+		if err := r.open(dir); err != nil {
+			return err
+		}
+		defer r.release()
+	}
+	x, err := start(p, dir, bootstrap(runs))
+	if err != nil {
+		return err
+	}
+	defer x.kill()
+	addresses, err := x.listeners()
+	if err != nil {
+		return err
+	}
+	before, err := x.stats()
+	if err != nil {
+		return err
+	}
+	var all sync.WaitGroup
+	for _, r := range runs {
+		r.process, r.listener = x, addresses[r.names.id+"_listener"]
+		r.board.update(func() { r.names.seen[r.listener] = "listener" })
+		all.Go(r.drive)
+	}
+	all.Wait()
+	if err := settleStats(x, runs, before); err != nil {
+		return err
+	}
+	if err := x.stop(); err != nil {
+		return err
+	}
+	for _, r := range runs {
+		text, err := os.ReadFile(r.names.log)
+		if err == nil && len(text) > 0 {
+			r.got["log"] = r.names.lines(text)
+		}
+	}
+	return nil
+}
+
+// open starts the upstreams of the case.
+func (r *run) open(dir string) error {
+	r.board = newBoard()
+	r.names.log = filepath.Join(dir, r.names.id+".log")
+	r.names.ports, r.names.seen = map[string]string{}, map[string]string{}
+	r.ups, r.close, r.clients = map[string]*upstream{}, nil, nil
+	for _, name := range slices.Sorted(maps.Keys(r.c.Upstreams)) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		r.close = append(r.close, l.Close)
+		at, script := l.Addr(), r.c.Upstreams[name]
+		if script.refuse {
+			c, err := refusing(l)
+			if err != nil {
+				return err
+			}
+			r.close = append(r.close, c.Close)
+			at = c.LocalAddr()
+		} else {
+			r.ups[name] = &upstream{listener: l}
+			go r.serve(name, r.ups[name], script)
+		}
+		_, r.names.ports[name], _ = net.SplitHostPort(at.String())
+		r.names.seen[at.String()] = name
+	}
+	return nil
+}
+
+func (r *run) release() {
+	for _, f := range r.close {
+		_ = f()
+	}
+	r.board.update(func() {
+		for _, w := range r.wires() {
+			_ = w.conn.Close()
+		}
+	})
+}
+
+// wires are all connections. The board is locked.
+func (r *run) wires() []*wire {
+	var all []*wire
+	for _, w := range r.clients {
+		if w != nil {
+			all = append(all, w)
+		}
+	}
+	for _, u := range r.ups {
+		all = append(all, u.wires...)
+	}
+	return all
+}
+
+// drive follows the script of the client, waits until everything has come to rest, and
+// closes the connections of the client.
+func (r *run) drive() {
+	for i, s := range r.c.Client {
+		if done := r.step(s); !done {
+			r.got["script"] = []string{fmt.Sprintf("step %d (%s) did not come to pass", i+1, s.do)}
+			break
+		}
+		if r.failed != nil {
+			return
+		}
+	}
+	maps.Copy(r.got, r.settle())
+	r.board.update(func() {
+		for _, w := range r.clients {
+			if w != nil {
+				_ = w.conn.Close()
+			}
+		}
+	})
+}
+
+// step does a step of the client; false means that what it waits for does not happen.
+func (r *run) step(s step) bool {
+	w, err := r.client(s.conn)
+	if err != nil {
+		r.failed = err
+		return false
+	}
+	text := r.bytes(s.text)
+	switch s.do {
+	case "upstream":
+		return r.board.await(patience, func() bool {
+			for _, u := range r.ups {
+				for _, w := range u.wires {
+					if bytes.Contains(w.got, text) {
+						return true
+					}
+				}
+			}
+			return false
+		})
+	case "end":
+		return r.board.await(patience, func() bool { return w.end != "" })
+	case "admin":
+		method, path, _ := strings.Cut(string(text), " ")
+		status, body, err := r.process.ask(method, path)
+		r.failed = err
+		r.board.update(func() {
+			r.got["admin "+s.text] = append([]string{strconv.Itoa(status)}, r.names.lines([]byte(body))...)
+		})
+		return err == nil
+	}
+	return w.act(s.do, text)
+}
+
+// client is a connection of the client, which is opened when it is first needed.
+func (r *run) client(i int) (*wire, error) {
+	for len(r.clients) <= i {
+		r.board.update(func() { r.clients = append(r.clients, nil) })
+	}
+	if r.clients[i] != nil {
+		return r.clients[i], nil
+	}
+	c, err := net.Dial("tcp", r.listener)
+	if err != nil {
+		return nil, err
+	}
+	w := &wire{conn: c.(*net.TCPConn), board: r.board}
+	r.board.update(func() {
+		r.clients[i] = w
+		r.names.seen[c.LocalAddr().String()] = "client"
+	})
+	go w.record()
+	return w, nil
+}
+
+// bytes are what a text of the case is on the wire.
+func (r *run) bytes(text string) []byte {
+	b, err := wireBytes(r.names.expand(text))
+	if err != nil {
+		r.board.update(func() { r.failed = err })
+	}
+	return b
+}
+
+// settle waits until all has happened that is expected, and then that nothing more does.
+func (r *run) settle() outcome {
+	for {
+		var got outcome
+		var changed <-chan struct{}
+		r.board.mu.Lock()
+		got, changed = r.traffic(), r.board.changed
+		r.board.mu.Unlock()
+		wait := patience
+		switch {
+		case r.want == nil && r.c.Quiet > 0:
+			wait = time.Duration(r.c.Quiet)
+		case r.want == nil:
+			wait = quiet
+		case r.asExpected(got):
+			wait = grace
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-changed:
+			timer.Stop()
+		case <-timer.C:
+			return got
+		}
+	}
+}
+
+// traffic is what came over all connections. The board is locked.
+func (r *run) traffic() outcome {
+	o := outcome{}
+	for i, w := range r.clients {
+		if w != nil {
+			o[fmt.Sprintf("client %d", i+1)] = w.lines(r.names)
+		}
+	}
+	for name, u := range r.ups {
+		for i, w := range u.wires {
+			o[fmt.Sprintf("upstream %s %d", name, i+1)] = w.lines(r.names)
+		}
+	}
+	return o
+}
+
+// asExpected tells whether these sections, and all of their kind, are as expected.
+func (r *run) asExpected(got outcome) bool {
+	for name := range r.want {
+		if kind, _, _ := strings.Cut(name, " "); kind != "client" && kind != "upstream" {
+			continue
+		}
+		if _, has := got[name]; !has {
+			return false
+		}
+	}
+	for name, lines := range got {
+		if !slices.Equal(lines, r.want[name]) {
+			return false
+		}
+	}
+	return true
+}

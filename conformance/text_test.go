@@ -1,0 +1,153 @@
+package conformance
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// names are what only one run of a case has: they are put into what it sends and is
+// configured with, and taken out of what is recorded.
+type names struct {
+	id    string            // begins the names of its listener, clusters, statistics
+	log   string            // file
+	ports map[string]string // of its upstreams, by name
+	seen  map[string]string // what an address of this run is in recordings
+}
+
+var (
+	ownName    = regexp.MustCompile(`\$([a-z])`)
+	repetition = regexp.MustCompile(`(?s)\{\{([^{}]*?) \* (\d+)\}\}`)
+	portOf     = regexp.MustCompile(`\{\{port:([a-z0-9_]+)\}\}`)
+)
+
+// expand writes out the short forms of a text of a case.
+func (n *names) expand(text string) string {
+	text = strings.ReplaceAll(text, "⏎", " HTTP/1.1\r\nHost: a\r\n")
+	text = strings.ReplaceAll(text, "{{log}}", n.log)
+	text = ownName.ReplaceAllString(text, n.id+"_$1")
+	text = portOf.ReplaceAllStringFunc(text, func(m string) string { return n.ports[portOf.FindStringSubmatch(m)[1]] })
+	return repetition.ReplaceAllStringFunc(text, func(m string) string {
+		parts := repetition.FindStringSubmatch(m)
+		times, _ := strconv.Atoi(parts[2])
+		if !strings.Contains(parts[1], "%d") {
+			return strings.Repeat(parts[1], times)
+		}
+		var b strings.Builder
+		for i := range times {
+			b.WriteString(strings.ReplaceAll(parts[1], "%d", strconv.Itoa(i)))
+		}
+		return b.String()
+	})
+}
+
+// expandAll expands all texts of a configuration. A text that is only a port becomes a
+// number.
+func (n *names) expandAll(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for key, value := range v {
+			m[n.expand(key)] = n.expandAll(value)
+		}
+		return m
+	case []any:
+		l := make([]any, len(v))
+		for i := range v {
+			l[i] = n.expandAll(v[i])
+		}
+		return l
+	case string:
+		text := n.expand(v)
+		if m := portOf.FindString(v); m == v && m != "" {
+			port, _ := strconv.Atoi(text)
+			return port
+		}
+		return text
+	}
+	return v
+}
+
+// wireBytes are the bytes of a text: its characters up to U+00FF are one byte each.
+func wireBytes(text string) ([]byte, error) {
+	b := make([]byte, 0, len(text))
+	for _, r := range text {
+		if r > 0xff {
+			return nil, fmt.Errorf("%q is no byte", r)
+		}
+		b = append(b, byte(r))
+	}
+	return b, nil
+}
+
+// wireText is the inverse of wireBytes.
+func wireText(b []byte) string {
+	r := make([]rune, len(b))
+	for i, c := range b {
+		r[i] = rune(c)
+	}
+	return string(r)
+}
+
+var (
+	address     = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	date        = regexp.MustCompile(`(?im)^(date: )([A-Z][a-z]{2}, [^\r\n]*GMT)`)
+	serviceTime = regexp.MustCompile(`(?im)^(x-envoy-upstream-service-time: )\d+`)
+	// The first digit of the third group tells whether and why the request is traced.
+	requestID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
+)
+
+// normalize takes out of a text what differs from run to run, and nothing else.
+func (n *names) normalize(text string) string {
+	text = strings.ReplaceAll(text, n.id+"_", "$")
+	text = address.ReplaceAllStringFunc(text, func(m string) string {
+		if name, ours := n.seen[m]; ours {
+			return "{" + name + "}"
+		}
+		return m
+	})
+	text = date.ReplaceAllStringFunc(text, func(m string) string {
+		parts := date.FindStringSubmatch(m)
+		if at, err := http.ParseTime(parts[2]); err != nil || time.Since(at).Abs() > time.Hour {
+			return m
+		}
+		return parts[1] + "NOW"
+	})
+	text = serviceTime.ReplaceAllString(text, "${1}MS")
+	return requestID.ReplaceAllString(text, "UUID-$1")
+}
+
+// lines are the lines of a text as recordings have them.
+func (n *names) lines(b []byte) []string {
+	text := n.normalize(wireText(b))
+	var lines []string
+	for line := range strings.SplitAfterSeq(text, "\n") {
+		if line != "" {
+			lines = append(lines, shorten(line))
+		}
+	}
+	return lines
+}
+
+// shorten writes long runs of one character as expand reads them.
+func shorten(line string) string {
+	const long = 40
+	var b strings.Builder
+	r := []rune(line)
+	for i := 0; i < len(r); {
+		j := i
+		for j < len(r) && r[j] == r[i] {
+			j++
+		}
+		if j-i >= long {
+			fmt.Fprintf(&b, "{{%c * %d}}", r[i], j-i)
+		} else {
+			b.WriteString(string(r[i:j]))
+		}
+		i = j
+	}
+	return b.String()
+}
