@@ -88,9 +88,7 @@ type RetryHostPredicate interface {
 // A RetryPriority changes the load of the priorities of a cluster for a retry. Any
 // worker.
 type RetryPriority interface {
-	// PriorityLoad returns the load in percent of each priority, given the original
-	// one and the priorities of the hosts that were tried. The result may be load
-	// itself, and must not be changed.
+	// PriorityLoad is that of upstream.RetryHosts, given the hosts that were tried.
 	PriorityLoad(load []uint32, tried []upstream.Host) []uint32
 }
 

@@ -96,8 +96,10 @@ type RetryHosts interface {
 	// rejections the last host is taken.
 	Reject(h Host) bool
 	MaxAttempts() int
-	// PriorityLoad changes the load in percent of the cluster's priorities. The result
-	// may be load itself, and is not changed.
+	// PriorityLoad changes how much of all traffic, in percent, each of the cluster's
+	// priorities can take: those before others get as much as they can, and all are
+	// scaled up if together they take less than everything. The result has the length of
+	// load, may be load itself, and is not changed.
 	PriorityLoad(load []uint32) []uint32
 }
 

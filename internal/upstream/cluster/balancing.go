@@ -4,7 +4,9 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	leastrequestv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/least_request/v3"
+	maglevv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/maglev/v3"
 	randomv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/random/v3"
+	ringhashv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/ring_hash/v3"
 	roundrobinv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/round_robin/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -23,6 +25,7 @@ type Balancing struct {
 	// ActiveRequestBias may be overridden by the runtime if BiasKey is not "".
 	ActiveRequestBias float64
 	BiasKey           string
+	Hash              lb.Hash // of RingHash and Maglev; without what hashStats adds
 }
 
 const (
@@ -36,7 +39,7 @@ const (
 // overrides parts of it.
 func (b *Balancing) balancer(runtime runtimeconf.Loader) lb.Config {
 	c := lb.Config{
-		Policy: b.Policy, OverprovisioningFactor: b.OverprovisioningFactor, ChoiceCount: b.ChoiceCount,
+		Policy: b.Policy, OverprovisioningFactor: b.OverprovisioningFactor, ChoiceCount: b.ChoiceCount, Hash: b.Hash,
 		ActiveRequestBias: func() float64 { return b.ActiveRequestBias },
 		PanicThreshold:    func() float64 { return min(100, runtime.Snapshot().Double(panicThresholdKey, b.PanicThreshold)) },
 	}
@@ -47,7 +50,8 @@ func (b *Balancing) balancer(runtime runtimeconf.Loader) lb.Config {
 }
 
 func balancingFields() []conf.Fields {
-	return []conf.Fields{oldRoundRobinFields(), roundRobinFields(), leastRequestFields(), randomFields()}
+	return []conf.Fields{oldRoundRobinFields(), roundRobinFields(), leastRequestFields(), randomFields(),
+		ringHashFields(), maglevFields()}
 }
 
 func oldRoundRobinFields() conf.Fields {
@@ -93,6 +97,12 @@ func parseBalancing(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) B
 		b.leastRequest(c.GetChoiceCount(), c.GetActiveRequestBias())
 	case clusterv3.Cluster_RANDOM:
 		b.Policy = lb.Random
+	case clusterv3.Cluster_RING_HASH:
+		b.Policy = lb.RingHash
+		b.oldHashing(msg, path, errs)
+	case clusterv3.Cluster_MAGLEV:
+		b.Policy = lb.Maglev
+		b.oldHashing(msg, path, errs)
 	case clusterv3.Cluster_LOAD_BALANCING_POLICY_CONFIG:
 		errs.Add(path.Field("load_balancing_policy"), "must be set if lb_policy is LOAD_BALANCING_POLICY_CONFIG")
 	default:
@@ -122,9 +132,15 @@ func (b *Balancing) parsePolicy(msg *clusterv3.LoadBalancingPolicy, path conf.Pa
 			conf.Check(m, randomFields(), at, errs)
 			b.Policy = lb.Random
 			return
+		case *ringhashv3.RingHash:
+			b.ringHash(m, at, errs)
+			return
+		case *maglevv3.Maglev:
+			b.maglev(m, at, errs)
+			return
 		}
 	}
-	errs.Add(path, "none of these load balancing policies is implemented; there are round_robin, least_request and random")
+	errs.Add(path, "none of these load balancing policies is implemented; there are round_robin, least_request, random, ring_hash and maglev")
 }
 
 func (b *Balancing) leastRequest(choices *wrapperspb.UInt32Value, bias *corev3.RuntimeDouble) {

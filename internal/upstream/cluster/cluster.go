@@ -65,7 +65,9 @@ func newCluster(c *Config, o *Options) *Cluster {
 		Bytes:                    connectionStats(cl.stats),
 		Shards:                   o.Shards,
 	}
-	cl.balancer = lb.New(c.Balancing.balancer(o.Runtime), cl.members.panics)
+	balancing := c.Balancing.balancer(o.Runtime)
+	hashStats(&balancing, cl.stats.UpstreamRqActive, sub)
+	cl.balancer = lb.New(balancing, cl.members.panics)
 	cl.hosts.Store(host.NewSet(nil))
 	return cl
 }

@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/maglev/v3" // a policy that is not implemented
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"          // a transport socket that is not implemented
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/cluster_provided/v3" // a policy that is not implemented
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"                    // a transport socket that is not implemented
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -63,6 +63,8 @@ func policies(types ...string) string {
 	return "name: a\nload_balancing_policy: {policies: [" + strings.Join(list, ", ") + "]}\n" + oneHost
 }
 
+const typedPolicy = "load_balancing_policy.policies[0].typed_extension_config.typed_config"
+
 // TestCorpus has configurations and the errors they get; "" for none.
 func TestCorpus(t *testing.T) {
 	const options = `typed_extension_protocol_options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"]`
@@ -82,7 +84,17 @@ func TestCorpus(t *testing.T) {
 			"cluster_type.typed_config: cluster type x is not implemented"},
 		{"name: a\ncluster_type: {name: envoy.cluster.dns, typed_config: {'@type': type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster, typed_dns_resolver_config: {name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}}}}\n" + oneName,
 			"cluster_type.typed_config.typed_dns_resolver_config: field typed_dns_resolver_config is not implemented"},
-		{"name: a\nlb_policy: RING_HASH\n" + oneHost, "lb_policy: value RING_HASH is not implemented"},
+		{"name: a\nlb_policy: RING_HASH\nring_hash_lb_config: {minimum_ring_size: 10, maximum_ring_size: 20, hash_function: MURMUR_HASH_2}\n" + oneHost, ""},
+		{"name: a\nlb_policy: RING_HASH\nring_hash_lb_config: {minimum_ring_size: 10, maximum_ring_size: 9}\n" + oneHost,
+			"ring_hash_lb_config: ring hash: minimum_ring_size (10) > maximum_ring_size (9)"},
+		{"name: a\nlb_policy: MAGLEV\nmaglev_lb_config: {table_size: 65536}\n" + oneHost, "maglev_lb_config.table_size: the table size of maglev must be a prime number"},
+		{"name: a\nlb_policy: MAGLEV\ncommon_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true, hash_balance_factor: 100}}\n" + oneHost,
+			"common_lb_config.consistent_hashing_lb_config.use_hostname_for_hashing: cannot use hostname for consistent hashing: the type of the cluster is not STRICT_DNS"},
+		{"name: a\ntype: STRICT_DNS\nlb_policy: MAGLEV\ncommon_lb_config: {consistent_hashing_lb_config: {use_hostname_for_hashing: true}}\n" + oneName, ""},
+		{policies("ring_hash.v3.RingHash, consistent_hashing_lb_config: {hash_balance_factor: 150}, maximum_ring_size: 1000"),
+			typedPolicy + ": ring hash: minimum_ring_size (1024) > maximum_ring_size (1000)"},
+		{policies("maglev.v3.Maglev, consistent_hashing_lb_config: {hash_policy: [{terminal: true, header: {header_name: x}}]}"),
+			typedPolicy + ".consistent_hashing_lb_config.hash_policy: field hash_policy is not implemented"},
 		{"name: a\nlb_policy: LEAST_REQUEST\nleast_request_lb_config: {choice_count: 3, active_request_bias: {default_value: 0.5, runtime_key: k}}", ""},
 		{"name: a\nround_robin_lb_config: {}", ""},
 		{"name: a\nround_robin_lb_config: {slow_start_config: {slow_start_window: 1s}}", "round_robin_lb_config.slow_start_config: field slow_start_config is not implemented"},
@@ -90,8 +102,9 @@ func TestCorpus(t *testing.T) {
 		{"name: a\ncommon_lb_config: {locality_weighted_lb_config: {}}", "common_lb_config.locality_weighted_lb_config: field locality_weighted_lb_config is not implemented"},
 		{policies("round_robin.v3.RoundRobin"), ""},
 		{policies("random.v3.Random"), ""},
-		{policies("maglev.v3.Maglev", "least_request.v3.LeastRequest, choice_count: 5"), ""},
-		{policies("maglev.v3.Maglev"), "load_balancing_policy.policies: none of these load balancing policies is implemented; there are round_robin, least_request and random"},
+		{policies("cluster_provided.v3.ClusterProvided", "least_request.v3.LeastRequest, choice_count: 5"), ""},
+		{policies("cluster_provided.v3.ClusterProvided"), "load_balancing_policy.policies: none of these load balancing policies is implemented; there are round_robin, least_request, random, ring_hash and maglev"},
+		{policies("maglev.v3.Maglev, table_size: 3"), ""},
 		{"name: a\nlb_policy: LOAD_BALANCING_POLICY_CONFIG", "load_balancing_policy: must be set if lb_policy is LOAD_BALANCING_POLICY_CONFIG"},
 		{"name: a\ncircuit_breakers: {thresholds: [{max_connections: 1, track_remaining: true}], per_host_thresholds: [{max_connections: 2}]}", ""},
 		{"name: a\ncircuit_breakers: {thresholds: [{retry_budget: {}, max_connection_pools: 1}], per_host_thresholds: [{max_requests: 2}]}",

@@ -1,5 +1,6 @@
-// Package lb picks hosts: round robin, least request and random, over priorities,
-// with health, weights and panic mode as Envoy has them.
+// Package lb picks hosts: round robin, least request, random, and by a hash with a
+// ring or a Maglev table, over priorities, with health, weights and panic mode as
+// Envoy has them.
 //
 // A Balancer's state is shared by all workers, so that its choices are exact for
 // the whole process; a pick takes no lock and allocates nothing.
@@ -21,6 +22,8 @@ const (
 	RoundRobin Policy = iota
 	LeastRequest
 	Random
+	RingHash
+	Maglev
 )
 
 // Config is the balancing of a cluster. The zero value is not usable: Envoy's
@@ -39,6 +42,7 @@ type Config struct {
 	// differ.
 	ChoiceCount       int
 	ActiveRequestBias func() float64
+	Hash              Hash // of RingHash and Maglev
 }
 
 // A Balancer picks the hosts of one cluster.
@@ -68,11 +72,15 @@ const (
 // state is what Pick reads. It is immutable but for the cursors.
 type state struct {
 	levels []level
-	loads  []share // in the order in which the load is handed out
+	// available is the part of the traffic, in percent, that the healthy and the
+	// degraded hosts of each level can take, and both together; nil if all levels panic.
+	available *availability
+	loads     []share // in the order in which the load is handed out
 }
 
 type level struct {
 	groups [kinds]group
+	hashed *consistent // instead of groups, if a hash picks; nil without hosts
 	panic  bool
 }
 
@@ -93,13 +101,20 @@ func New(c Config, panics *stats.Counter) *Balancer {
 // Update takes up hosts, their health and weights. Main goroutine.
 func (b *Balancer) Update(set *host.Set) {
 	s := &state{levels: make([]level, len(set.Levels))}
+	s.distribute(set, b.config)
 	for i := range set.Levels {
-		from := &set.Levels[i]
-		for k, hosts := range [kinds][]*host.Host{from.Healthy, from.Degraded, from.Hosts} {
-			s.levels[i].groups[k] = newGroup(hosts, b.cursor(place{i, kind(k)}))
+		from, to := &set.Levels[i], &s.levels[i]
+		switch {
+		case !b.config.Policy.hashes():
+			for k, hosts := range [kinds][]*host.Host{from.Healthy, from.Degraded, from.Hosts} {
+				to.groups[k] = newGroup(hosts, b.cursor(place{i, kind(k)}))
+			}
+		case to.panic:
+			to.hashed = newConsistent(normalize(from.Hosts), &b.config)
+		default: // degraded hosts get nothing, as in Envoy
+			to.hashed = newConsistent(normalize(from.Healthy), &b.config)
 		}
 	}
-	s.distribute(set, b.config)
 	b.state.Store(s)
 }
 
@@ -120,7 +135,10 @@ type Source interface {
 
 // Pick chooses a host, nil if there is none. On the worker of src.
 func (b *Balancer) Pick(src Source, p *upstream.Pick) *host.Host {
-	h := b.pick(src)
+	if b.config.Policy.hashes() {
+		return b.pickByHash(src, p)
+	}
+	h := b.pick(src, p.Retry)
 	if p.Retry == nil || h == nil {
 		return h
 	}
@@ -128,14 +146,14 @@ func (b *Balancer) Pick(src Source, p *upstream.Pick) *host.Host {
 		if !p.Retry.Reject(h) {
 			break
 		}
-		h = b.pick(src)
+		h = b.pick(src, p.Retry)
 	}
 	return h
 }
 
-func (b *Balancer) pick(src Source) *host.Host {
+func (b *Balancer) pick(src Source, retry upstream.RetryHosts) *host.Host {
 	s := b.state.Load()
-	to := s.share(src)
+	to := s.choose(src, retry)
 	if to == nil {
 		return nil
 	}
@@ -158,20 +176,33 @@ func (b *Balancer) pick(src Source) *host.Host {
 	}
 }
 
-// share chooses a level and a kind of hosts by their loads, nil if nothing has any.
-func (s *state) share(src Source) *share {
-	if len(s.loads) == 0 {
-		return nil
-	}
-	if len(s.loads) == 1 {
+// choose draws a share for a pick without a hash.
+func (s *state) choose(src Source, retry upstream.RetryHosts) *share {
+	if len(s.loads) == 1 && retry == nil {
 		return &s.loads[0]
 	}
-	at := uint32(src.Random() % 100)
-	for i := range s.loads {
-		if at < s.loads[i].percent {
-			return &s.loads[i]
+	return s.share(src.Random(), retry)
+}
+
+// share chooses a level and a kind of hosts by their loads, nil if nothing has any.
+// random may be a hash.
+func (s *state) share(random uint64, retry upstream.RetryHosts) *share {
+	loads := s.loads
+	if retry != nil && s.available != nil {
+		total := s.available.total
+		if changed := retry.PriorityLoad(total); len(changed) == len(total) && &changed[0] != &total[0] {
+			loads = s.available.limit(changed).spread()
 		}
-		at -= s.loads[i].percent
 	}
-	return &s.loads[0] // not reached: the loads add up to 100
+	if len(loads) == 0 {
+		return nil
+	}
+	at := uint32(random % 100)
+	for i := range loads {
+		if at < loads[i].percent {
+			return &loads[i]
+		}
+		at -= loads[i].percent
+	}
+	return &loads[0] // not reached: the loads add up to 100
 }

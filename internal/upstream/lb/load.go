@@ -11,35 +11,71 @@ import "github.com/nuncio-proxy/nuncio/internal/upstream/host"
 // all priorities together cannot take 100 %, what they can take is scaled up.
 func (s *state) distribute(set *host.Set, c Config) {
 	n := len(set.Levels)
-	available := [2][]uint32{make([]uint32, n), make([]uint32, n)} // healthy, degraded
+	a := &availability{kinds: [2][]uint32{make([]uint32, n), make([]uint32, n)}, total: make([]uint32, n)}
 	var total uint32
 	for i := range set.Levels {
 		l := &set.Levels[i]
 		count := len(l.Hosts) - l.Excluded
-		available[healthy][i] = availability(len(l.Healthy), count, c.OverprovisioningFactor)
-		available[degraded][i] = availability(len(l.Degraded), count, c.OverprovisioningFactor)
-		total += available[healthy][i] + available[degraded][i]
+		a.kinds[healthy][i] = available(len(l.Healthy), count, c.OverprovisioningFactor)
+		a.kinds[degraded][i] = available(len(l.Degraded), count, c.OverprovisioningFactor)
+		a.total[i] = min(100, a.kinds[healthy][i]+a.kinds[degraded][i])
+		total += a.kinds[healthy][i] + a.kinds[degraded][i]
 	}
 	if s.panics(set, total, c) {
 		s.byHosts(set)
 		return
 	}
+	s.available, s.loads = a, a.spread()
+}
+
+// An availability is how much of the whole traffic, in percent, the healthy and the
+// degraded hosts of each priority can take, and both together.
+type availability struct {
+	kinds [2][]uint32
+	total []uint32
+}
+
+// spread hands the traffic out; nobody gets any if everything is zero.
+func (a *availability) spread() []share {
+	var total uint32
+	for _, percents := range a.kinds {
+		for _, percent := range percents {
+			total += percent
+		}
+	}
+	if total == 0 {
+		return nil
+	}
 	left := uint32(100)
-	for k, percents := range available {
+	var loads []share
+	for k, percents := range a.kinds {
 		for i, percent := range percents {
 			load := min(left, percent*100/min(total, 100))
 			left -= load
 			if load > 0 {
-				s.loads = append(s.loads, share{i, kind(k), load})
+				loads = append(loads, share{i, kind(k), load})
 			}
 		}
 	}
-	s.loads[0].percent += left // what rounding left over
+	loads[0].percent += left // what rounding left over
+	return loads
 }
 
-// availability returns the percentage of the whole traffic that so many of a
-// priority's hosts can take.
-func availability(hosts, of int, factor uint32) uint32 {
+// limit returns the availability with other totals, of which healthy hosts take what
+// they can, and degraded ones the rest.
+func (a *availability) limit(totals []uint32) *availability {
+	changed := &availability{kinds: [2][]uint32{make([]uint32, len(totals)), make([]uint32, len(totals))}}
+	for i, total := range totals {
+		total = min(100, total)
+		rest := min(total-min(total, a.kinds[healthy][i]), a.kinds[degraded][i])
+		changed.kinds[healthy][i], changed.kinds[degraded][i] = total-rest, rest
+	}
+	return changed
+}
+
+// available returns the percentage of the whole traffic that so many of a priority's
+// hosts can take.
+func available(hosts, of int, factor uint32) uint32 {
 	if of <= 0 {
 		return 0
 	}
