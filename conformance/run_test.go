@@ -27,7 +27,7 @@ const (
 )
 
 // processes bounds how many programs run at a time.
-var processes = make(chan struct{}, 4)
+var processes = make(chan struct{}, 6)
 
 // A run is one case with one program.
 type run struct {
