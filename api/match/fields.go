@@ -4,7 +4,8 @@ import "github.com/nuncio-proxy/nuncio/api/conf"
 
 // Fields lists the fields of all messages that this package reads.
 func Fields() []conf.Fields {
-	return []conf.Fields{StringFields(), RegexFields(), SubstitutionFields(), HeaderFields(), QueryParameterFields()}
+	return []conf.Fields{StringFields(), RegexFields(), SubstitutionFields(), HeaderFields(), QueryParameterFields(),
+		CookieFields(), MetadataFields(), FilterStateFields()}
 }
 
 // StringFields lists the implemented fields of StringMatcher.
@@ -45,5 +46,29 @@ func QueryParameterFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.route.v3.QueryParameterMatcher",
 		Names:   []string{"name", "string_match", "present_match"},
+	}
+}
+
+// CookieFields lists the implemented fields of CookieMatcher.
+func CookieFields() conf.Fields {
+	return conf.Fields{
+		Message: "envoy.config.route.v3.CookieMatcher",
+		Names:   []string{"name", "string_match", "invert_match"},
+	}
+}
+
+// MetadataFields lists the implemented fields of MetadataMatcher.
+func MetadataFields() conf.Fields {
+	return conf.Fields{
+		Message: "envoy.type.matcher.v3.MetadataMatcher",
+		Names:   []string{"filter", "path", "value", "invert"},
+	}
+}
+
+// FilterStateFields lists the implemented fields of FilterStateMatcher.
+func FilterStateFields() conf.Fields {
+	return conf.Fields{
+		Message: "envoy.type.matcher.v3.FilterStateMatcher",
+		Names:   []string{"key", "string_match", "address_match.ranges", "address_match.invert_match"},
 	}
 }

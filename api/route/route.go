@@ -21,6 +21,11 @@ type Table interface {
 	// Match returns the first route that fits, nil if none does. random picks among
 	// weighted clusters and decides runtime fractions. info may be nil.
 	Match(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) *Route
+	// Explain says why Match returns what it returns. It costs more than Match.
+	Explain(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) *Explanation
+	// InternalOnlyHeaders lists lower-case names of headers that requests from outside
+	// lose before a route is looked up.
+	InternalOnlyHeaders() []string
 }
 
 // A Route is what happens to a request: exactly one of Forward and Direct is set.

@@ -90,6 +90,13 @@ func (s *Stream) SetFilterState(name string, value any) {
 	s.FilterState[name] = value
 }
 
+// Fields is implemented by filter state objects that have fields, which
+// %FILTER_STATE(key:FIELD:name)% and CEL expressions read.
+type Fields interface {
+	// Field returns a string or an int64, nil if there is no such field.
+	Field(name string) any
+}
+
 // A Meter counts bytes on the wire.
 type Meter struct {
 	Received, Sent             uint64 // all bytes, with framing
@@ -195,6 +202,9 @@ type Connection struct {
 	TransportFailure string
 	LocalCloseReason string
 	CloseType        CloseType
+	// PeerCertificatePresented says that the client showed a certificate,
+	// PeerCertificateValidated that it was checked and is valid.
+	PeerCertificatePresented, PeerCertificateValidated bool
 	// FilterState holds typed values with the life of the connection.
 	FilterState map[string]any
 }

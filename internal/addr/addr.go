@@ -109,21 +109,7 @@ func parsePipe(msg *corev3.Pipe, path conf.Path, errs *conf.Errors) Spec {
 	return s
 }
 
-// ParseRanges reads CIDR ranges. As in Envoy, bits after the prefix are ignored,
-// and a length that is too large means the whole address.
+// ParseRanges is address.NewRanges.
 func ParseRanges(msgs []*corev3.CidrRange, path conf.Path, errs *conf.Errors) address.Ranges {
-	var r address.Ranges
-	for i, msg := range msgs {
-		ip, err := netip.ParseAddr(msg.GetAddressPrefix())
-		if err != nil || ip.Zone() != "" {
-			errs.Add(path.Index(i).Field("address_prefix"), "malformed IP address: %s", msg.GetAddressPrefix())
-			continue
-		}
-		bits := int(min(msg.GetPrefixLen().GetValue(), uint32(ip.BitLen())))
-		if ip.Is4In6() && bits >= 96 {
-			ip, bits = ip.Unmap(), bits-96
-		}
-		r = append(r, netip.PrefixFrom(ip, bits).Masked())
-	}
-	return r
+	return address.NewRanges(msgs, path, errs)
 }
