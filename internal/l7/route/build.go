@@ -15,6 +15,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/headeroption"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/route"
 )
 
@@ -53,11 +54,15 @@ func Build(cfg *routev3.RouteConfiguration, ctx BuildContext, path conf.Path, er
 	}
 	b.table = b.level(cfg, path)
 	t := &Table{name: cfg.GetName(), hosts: hostIndex{ignorePort: cfg.GetIgnorePortInHostMatching()}}
-	hosts := make([]*virtualHost, len(cfg.GetVirtualHosts()))
+	if name := cfg.GetVhostHeader(); name != "" {
+		t.hosts.header = headerName(name)
+	}
+	for _, name := range cfg.GetInternalOnlyHeaders() {
+		t.internalOnly = append(t.internalOnly, match.Lower(name))
+	}
 	for i, vh := range cfg.GetVirtualHosts() {
 		at := path.Field("virtual_hosts").Index(i)
 		v := b.virtualHost(vh, at)
-		hosts[i] = v
 		for j, domain := range vh.GetDomains() {
 			if !t.hosts.add(domain, v) {
 				errs.Add(at.Field("domains").Index(j), "domain %q is used twice: domains must be unique, without regard to case", domain)
@@ -68,8 +73,8 @@ func Build(cfg *routev3.RouteConfiguration, ctx BuildContext, path conf.Path, er
 		return nil
 	}
 	t.hosts.sort()
-	for _, v := range hosts {
-		v.index = newIndex(v.entries)
+	for _, l := range b.lists {
+		l.index = newIndex(l.entries)
 	}
 	return t
 }
@@ -83,6 +88,7 @@ type builder struct {
 	cutParams    bool
 	specificLast bool // most_specific_header_mutations_wins
 	table        level
+	lists        []*routeList // that wait for their index
 }
 
 // A level is what table, virtual host, route and weighted cluster have in common.
@@ -133,10 +139,9 @@ func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtual
 	if p := cfg.GetRetryPolicy(); p != nil {
 		scope.retry = b.retryPolicy(p, path.Field("retry_policy"))
 	}
-	v := &virtualHost{cutParams: b.cutParams, tls: cfg.GetRequireTls(), redirect: tlsRedirect(scope.public)}
-	for i, r := range cfg.GetRoutes() {
-		v.entries = append(v.entries, scope.entry(r, path.Field("routes").Index(i)))
-	}
+	v := &virtualHost{name: cfg.GetName(), cutParams: b.cutParams, tls: cfg.GetRequireTls(), redirect: tlsRedirect(scope.public)}
+	scope.routeList(&v.routes, cfg.GetRoutes(), path.Field("routes"))
+	v.tree = scope.tree(cfg, path)
 	return v
 }
 

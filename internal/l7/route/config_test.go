@@ -13,7 +13,7 @@ func TestRouteErrors(t *testing.T) {
 	const weights = "match: {prefix: /}, route: {weighted_clusters: {clusters: ["
 	long := strings.Repeat("x", 4097)
 	for _, tc := range []struct{ yaml, want string }{
-		{"route: {cluster: c}", "match: one of prefix, path, safe_regex, path_separated_prefix, connect_matcher is required"},
+		{"route: {cluster: c}", "match: one of prefix, path, safe_regex, path_separated_prefix, connect_matcher, path_match_policy is required"},
 		{"match: {prefix: /}", ": one of route, redirect, direct_response, non_forwarding_action is required"},
 		{"match: {prefix: /}, route: {}", "route: one of cluster, cluster_header, weighted_clusters is required"},
 		{"match: {prefix: /}, route: {cluster: nope}", `route.cluster: unknown cluster "nope"`},
@@ -23,12 +23,18 @@ func TestRouteErrors(t *testing.T) {
 
 		// conditions
 		{"match: {path_separated_prefix: /a/}, route: {cluster: c}", `match.path_separated_prefix: must have two characters or more, no "?" or "#", and not end with "/"`},
-		{"match: {path_match_policy: {name: x}}, route: {cluster: c}", "match.path_match_policy: field path_match_policy is not implemented"},
+		{"match: {path_match_policy: {name: x}}, route: {cluster: c}", "match.path_match_policy.typed_config: must be set"},
 		{"match: {safe_regex: {regex: '(a'}}, route: {cluster: c}", "match.safe_regex.regex: error parsing regexp: missing closing ): `(a`"},
-		{"match: {prefix: /, tls_context: {}}, route: {cluster: c}", "match.tls_context: field tls_context is not implemented"},
-		{"match: {prefix: /, cookies: [{name: x, string_match: {exact: a}}]}, route: {cluster: c}", "match.cookies: field cookies is not implemented"},
-		{"match: {prefix: /, dynamic_metadata: [{}], filter_state: [{}]}, route: {cluster: c}",
-			"match.dynamic_metadata: field dynamic_metadata is not implemented\nmatch.filter_state: field filter_state is not implemented"},
+		{`match: {path_match_policy: {name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}}, route: {cluster: c}`,
+			"match.path_match_policy.typed_config: no path matcher is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy"},
+		{"match: {prefix: /, cookies: [{name: '', string_match: {exact: a}}, {name: x}]}, route: {cluster: c}",
+			"match.cookies[0].name: must not be empty\nmatch.cookies[1].string_match: is required"},
+		{"match: {prefix: /, dynamic_metadata: [{path: [{}]}], filter_state: [{}]}, route: {cluster: c}",
+			"match.dynamic_metadata[0].filter: must not be empty\nmatch.dynamic_metadata[0].path[0].key: must not be empty\n" +
+				"match.dynamic_metadata[0].value: one of null_match, double_match, string_match, bool_match, present_match, list_match, or_match is required\n" +
+				"match.filter_state[0].key: must not be empty\nmatch.filter_state[0]: one of string_match, address_match is required"},
+		{"match: {prefix: /, filter_state: [{key: k, address_match: {ranges: [{address_prefix: x}]}}]}, route: {cluster: c}",
+			"match.filter_state[0].address_match.ranges[0].address_prefix: malformed IP address: x"},
 		{"match: {prefix: /, headers: [{name: x}, {name: ''}]}, route: {cluster: c}", "match.headers[1].name: must not be empty"},
 		{"match: {prefix: /, query_parameters: [{name: a, string_match: {}}]}, route: {cluster: c}",
 			"match.query_parameters[0].string_match: one of exact, prefix, suffix, contains, safe_regex is required"},
@@ -120,12 +126,11 @@ func TestTableErrors(t *testing.T) {
 		{"virtual_hosts: [{name: a, domains: ['*.x']}, {name: a, domains: ['*.X']}]", `virtual_hosts[1].domains[0]: domain "*.X" is used twice: domains must be unique, without regard to case`},
 		{"virtual_hosts: [{name: a, domains: ['x.*', '*.x', x, 'X.*']}]", `virtual_hosts[0].domains[3]: domain "X.*" is used twice: domains must be unique, without regard to case`},
 		{"virtual_hosts: [{name: '', domains: []}]", "virtual_hosts[0].name: must not be empty\nvirtual_hosts[0].domains: must not be empty"},
-		{"virtual_hosts: [{name: a, domains: ['*'], matcher: {}, cors: {}, virtual_clusters: [{}], hedge_policy: {}}]",
-			"virtual_hosts[0].matcher: field matcher is not implemented\nvirtual_hosts[0].virtual_clusters: field virtual_clusters is not implemented\n" +
+		{"virtual_hosts: [{name: a, domains: ['*'], cors: {}, virtual_clusters: [{}], hedge_policy: {}}]",
+			"virtual_hosts[0].virtual_clusters: field virtual_clusters is not implemented\n" +
 				"virtual_hosts[0].cors: field cors is not implemented\nvirtual_hosts[0].hedge_policy: field hedge_policy is not implemented"},
-		{"vhds: {}, internal_only_headers: [x], vhost_header: x-h, cluster_specifier_plugins: [{}]",
-			"vhds: field vhds is not implemented\ninternal_only_headers: field internal_only_headers is not implemented\n" +
-				"cluster_specifier_plugins: field cluster_specifier_plugins is not implemented\nvhost_header: field vhost_header is not implemented"},
+		{"vhds: {}, cluster_specifier_plugins: [{}]",
+			"vhds: field vhds is not implemented\ncluster_specifier_plugins: field cluster_specifier_plugins is not implemented"},
 		{"request_headers_to_remove: [':path'], response_headers_to_add: [{}]",
 			"request_headers_to_remove[0]: :-prefixed or host headers may not be removed\n" +
 				"response_headers_to_add[0].header.key: :-prefixed or host headers may not be modified"},

@@ -12,7 +12,8 @@ func TableFields() conf.Fields {
 		Names: []string{"name", "virtual_hosts", "response_headers_to_add", "response_headers_to_remove",
 			"request_headers_to_add", "request_headers_to_remove", "most_specific_header_mutations_wins",
 			"validate_clusters", "max_direct_response_body_size_bytes", "ignore_port_in_host_matching",
-			"ignore_path_parameters_in_path_matching", "typed_per_filter_config"},
+			"ignore_path_parameters_in_path_matching", "typed_per_filter_config", "vhost_header",
+			"internal_only_headers"},
 	}
 }
 
@@ -23,7 +24,7 @@ func VirtualHostFields() conf.Fields {
 		Names: []string{"name", "domains", "routes", "require_tls", "request_headers_to_add",
 			"request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove",
 			"typed_per_filter_config", "include_request_attempt_count", "include_attempt_count_in_response",
-			"retry_policy", "request_body_buffer_limit", "metadata.filter_metadata"},
+			"retry_policy", "request_body_buffer_limit", "metadata.filter_metadata", "matcher"},
 	}
 }
 
@@ -43,7 +44,8 @@ func MatchFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.route.v3.RouteMatch",
 		Names: []string{"prefix", "path", "safe_regex", "connect_matcher", "path_separated_prefix",
-			"case_sensitive", "runtime_fraction", "headers", "query_parameters", "grpc"},
+			"case_sensitive", "runtime_fraction", "headers", "query_parameters", "grpc", "cookies", "tls_context",
+			"dynamic_metadata", "filter_state", "path_match_policy"},
 	}
 }
 

@@ -1,11 +1,6 @@
 package route
 
-import (
-	"slices"
-	"strings"
-
-	"github.com/nuncio-proxy/nuncio/api/match"
-)
+import "strings"
 
 // A pathIndex finds the routes whose path may fit, as lists of positions in the
 // configuration, each in ascending order.
@@ -36,6 +31,8 @@ func (x *pathIndex) add(m *pathMatch, i int32) {
 		(*exact)[m.text] = append((*exact)[m.text], i)
 	case pathRegex:
 		prefixes.insert(m.re.Prefix(), i)
+	case pathPolicy:
+		prefixes.insert(m.policy.Prefix(), i)
 	case pathConnect:
 		x.connect = append(x.connect, i)
 	default:
@@ -156,51 +153,4 @@ func (n *node) collect(c *candidates, path string) {
 		}
 		path = path[len(n.text):]
 	}
-}
-
-// add gives a domain to a virtual host, and reports whether it was free.
-func (x *hostIndex) add(domain string, v *virtualHost) bool {
-	domain = match.Lower(domain)
-	switch {
-	case domain == "*":
-		if x.fallback != nil {
-			return false
-		}
-		x.fallback = v
-		return true
-	case strings.HasPrefix(domain, "*"):
-		return put(&x.suffixes, domain[1:], v)
-	case strings.HasSuffix(domain, "*"):
-		return put(&x.prefixes, domain[:len(domain)-1], v)
-	default:
-		return put(&x.exact, domain, v)
-	}
-}
-
-func put(m *map[string]*virtualHost, key string, v *virtualHost) bool {
-	if *m == nil {
-		*m = map[string]*virtualHost{}
-	}
-	if (*m)[key] != nil {
-		return false
-	}
-	(*m)[key] = v
-	return true
-}
-
-// sort ends the adding.
-func (x *hostIndex) sort() {
-	x.suffixLengths, x.prefixLengths = lengths(x.suffixes), lengths(x.prefixes)
-}
-
-// lengths returns the lengths of the keys, the longest first.
-func lengths(m map[string]*virtualHost) (out []int) {
-	for key := range m {
-		if n := len(key); !slices.Contains(out, n) {
-			out = append(out, n)
-		}
-	}
-	slices.Sort(out)
-	slices.Reverse(out)
-	return out
 }

@@ -12,17 +12,19 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/match"
 )
 
 // linear is what the index must be equal to: the hosts in the order of precedence,
 // and each route in turn.
 func linear(t *Table, h *httpmsg.Headers) string {
-	v := t.hosts.find(h)
+	v := t.hosts.find(h).host
 	if v == nil {
 		return "-"
 	}
-	r := v.request(h, 0)
-	if e := v.scan(&r); e != nil {
+	r := v.request(h, nil, 0)
+	r.lower = match.Lower(r.path)
+	if e := v.routes.scan(&r); e != nil {
 		return e.route.Name
 	}
 	return "-"

@@ -3,14 +3,18 @@ package route
 import (
 	"strings"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
 // An entry is a route with its conditions.
@@ -22,9 +26,18 @@ type entry struct {
 	fractional bool
 	fraction   runtimeconf.Fraction
 	runtime    runtimeconf.Loader // nil if fraction does not ask it
+	rare       *rareConditions    // nil for none
 
 	route    *route.Route
 	weighted *weighted // picks a variant of route; nil if there are none
+}
+
+// rareConditions are those that few routes have.
+type rareConditions struct {
+	cookies              []*match.Cookie
+	presented, validated *bool // of the client's certificate; nil for either
+	metadata             []*match.Metadata
+	filterState          []*match.FilterState
 }
 
 // A pathMatch is a condition on the path without query.
@@ -33,6 +46,8 @@ type pathMatch struct {
 	text string // lower case if fold is set
 	fold bool
 	re   *match.Regex
+	// policy is the extension of path_match_policy; nil for the other kinds.
+	policy route.PathMatcher
 }
 
 type pathKind uint8
@@ -43,34 +58,108 @@ const (
 	pathSeparated
 	pathRegex
 	pathConnect
+	pathPolicy
 )
 
 // A request is what conditions look at.
 type request struct {
 	headers *httpmsg.Headers
-	path    string // without query, and parameters if they are ignored
-	lower   string // path in lower case, "" if no route asks for it
+	info    *streaminfo.Stream // may be nil
+	path    string             // without query, and parameters if they are ignored
+	lower   string             // path in lower case, "" if no route asks for it
 	hasPath bool
 	connect bool
 	random  uint64
 }
 
+// A condition is a kind of condition of a route; condition 0 is none.
+type condition uint8
+
+const (
+	pathCondition condition = 1 + iota
+	grpcCondition
+	runtimeCondition
+	headerCondition
+	queryCondition
+	cookieCondition
+	presentedCondition
+	validatedCondition
+	metadataCondition
+	filterStateCondition
+)
+
 func (e *entry) matches(r *request) bool {
-	return e.path.matches(r) && (!e.grpc || isGRPC(r.headers)) && (!e.fractional || e.sampled(r.random)) && e.conditions(r)
+	failed, _ := e.test(r)
+	return failed == 0
 }
 
-func (e *entry) conditions(r *request) bool {
-	for _, h := range e.headers {
+// test returns the first condition that does not hold, and its place among those of
+// its kind.
+func (e *entry) test(r *request) (failed condition, i int) {
+	switch {
+	case !e.path.matches(r):
+		return pathCondition, 0
+	case e.grpc && !isGRPC(r.headers):
+		return grpcCondition, 0
+	case e.fractional && !e.sampled(r.random):
+		return runtimeCondition, 0
+	}
+	for i, h := range e.headers {
 		if !h.MatchHeaders(r.headers) {
-			return false
+			return headerCondition, i
 		}
 	}
-	for _, q := range e.query {
+	for i, q := range e.query {
 		if !q.Match(r.headers.Get(httpmsg.Path)) {
-			return false
+			return queryCondition, i
 		}
 	}
-	return true
+	if e.rare != nil {
+		return e.rare.test(r)
+	}
+	return 0, 0
+}
+
+func (c *rareConditions) test(r *request) (failed condition, i int) {
+	for i, cookie := range c.cookies {
+		if !cookie.MatchHeaders(r.headers) {
+			return cookieCondition, i
+		}
+	}
+	presented, validated := r.certificate()
+	if c.presented != nil && *c.presented != presented {
+		return presentedCondition, 0
+	}
+	if c.validated != nil && *c.validated != validated {
+		return validatedCondition, 0
+	}
+	metadata := r.metadata()
+	for i, m := range c.metadata {
+		if !m.Match(metadata) {
+			return metadataCondition, i
+		}
+	}
+	for i, f := range c.filterState {
+		if !f.Match(r.info) {
+			return filterStateCondition, i
+		}
+	}
+	return 0, 0
+}
+
+// certificate says whether the client showed a certificate, and a valid one.
+func (r *request) certificate() (presented, validated bool) {
+	if r.info == nil || r.info.Downstream == nil {
+		return false, false
+	}
+	return r.info.Downstream.PeerCertificatePresented, r.info.Downstream.PeerCertificateValidated
+}
+
+func (r *request) metadata() map[string]*structpb.Struct {
+	if r.info == nil {
+		return nil
+	}
+	return r.info.Metadata
 }
 
 func (e *entry) sampled(random uint64) bool {
@@ -96,6 +185,8 @@ func (m *pathMatch) matches(r *request) bool {
 		return path == m.text
 	case m.kind == pathRegex:
 		return m.re.Match(path)
+	case m.kind == pathPolicy:
+		return m.policy.MatchPath(path)
 	case !strings.HasPrefix(path, m.text):
 		return false
 	default:
@@ -105,10 +196,10 @@ func (m *pathMatch) matches(r *request) bool {
 
 // length returns how much of a path the condition matches, -1 for all of it.
 func (m *pathMatch) length() int {
-	if m.kind == pathRegex || m.kind == pathConnect {
-		return -1
+	if m.kind == pathPrefix || m.kind == pathExact || m.kind == pathSeparated {
+		return len(m.text)
 	}
-	return len(m.text)
+	return -1
 }
 
 func isGRPC(h *httpmsg.Headers) bool {
@@ -126,12 +217,39 @@ func (s *hostScope) conditions(cfg *routev3.RouteMatch, path conf.Path) entry {
 		grpc:    cfg.GetGrpc() != nil,
 	}
 	if f := cfg.GetRuntimeFraction(); f != nil {
-		e.fractional, e.fraction = true, runtimeconf.Fraction{Key: f.GetRuntimeKey(), Millionths: millionths(f.GetDefaultValue())}
+		e.fractional, e.fraction = true, runtimeconf.NewFraction(f)
 		if e.fraction.Key != "" {
 			e.runtime = s.Runtime
 		}
 	}
+	e.rare = s.rareConditions(cfg, path)
 	return e
+}
+
+func (s *hostScope) rareConditions(cfg *routev3.RouteMatch, path conf.Path) *rareConditions {
+	if len(cfg.GetCookies())+len(cfg.GetDynamicMetadata())+len(cfg.GetFilterState()) == 0 && cfg.GetTlsContext() == nil {
+		return nil
+	}
+	c := &rareConditions{
+		cookies:   match.NewCookies(cfg.GetCookies(), path.Field("cookies"), s.errs),
+		presented: optionalBool(cfg.GetTlsContext().GetPresented()),
+		validated: optionalBool(cfg.GetTlsContext().GetValidated()),
+	}
+	for i, m := range cfg.GetDynamicMetadata() {
+		c.metadata = append(c.metadata, match.NewMetadata(m, path.Field("dynamic_metadata").Index(i), s.errs))
+	}
+	for i, f := range cfg.GetFilterState() {
+		c.filterState = append(c.filterState, match.NewFilterState(f, path.Field("filter_state").Index(i), s.errs))
+	}
+	return c
+}
+
+func optionalBool(v *wrapperspb.BoolValue) *bool {
+	if v == nil {
+		return nil
+	}
+	b := v.GetValue()
+	return &b
 }
 
 func (s *hostScope) pathMatch(cfg *routev3.RouteMatch, path conf.Path) pathMatch {
@@ -151,9 +269,11 @@ func (s *hostScope) pathMatch(cfg *routev3.RouteMatch, path conf.Path) pathMatch
 		m.re = match.NewRegex(p.SafeRegex, path.Field("safe_regex"), s.errs)
 	case *routev3.RouteMatch_ConnectMatcher_:
 		m.kind, m.fold = pathConnect, false
-	case *routev3.RouteMatch_PathMatchPolicy: // refused by its field
+	case *routev3.RouteMatch_PathMatchPolicy:
+		m.kind, m.fold = pathPolicy, false
+		m.policy = s.pathPolicy(p.PathMatchPolicy, path.Field("path_match_policy"))
 	default:
-		s.errs.Add(path, "one of prefix, path, safe_regex, path_separated_prefix, connect_matcher is required")
+		s.errs.Add(path, "one of prefix, path, safe_regex, path_separated_prefix, connect_matcher, path_match_policy is required")
 	}
 	if m.fold {
 		m.text = match.Lower(m.text)
@@ -161,13 +281,16 @@ func (s *hostScope) pathMatch(cfg *routev3.RouteMatch, path conf.Path) pathMatch
 	return m
 }
 
-func millionths(f *typev3.FractionalPercent) uint32 {
-	scale := uint64(1)
-	switch f.GetDenominator() {
-	case typev3.FractionalPercent_HUNDRED:
-		scale = 10_000
-	case typev3.FractionalPercent_TEN_THOUSAND:
-		scale = 100
+func (s *hostScope) pathPolicy(cfg *corev3.TypedExtensionConfig, path conf.Path) route.PathMatcher {
+	at := path.Field("typed_config")
+	msg := extension.Unpack(cfg.GetTypedConfig(), at, s.errs)
+	if msg == nil {
+		return nil
 	}
-	return uint32(min(uint64(f.GetNumerator())*scale, 1_000_000))
+	f, ok := s.Registry.ForMessage(extension.PathMatchers, msg).(extension.PathMatcherFactory)
+	if !ok {
+		s.errs.Add(at, "no path matcher is registered for type %s", cfg.GetTypedConfig().GetTypeUrl())
+		return nil
+	}
+	return f.BuildPathMatcher(msg, at, s.errs)
 }

@@ -7,36 +7,43 @@
 package route
 
 import (
-	"strings"
-
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/match"
+	"github.com/nuncio-proxy/nuncio/api/matcher"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
 // A Table is a route.Table. Any worker.
 type Table struct {
-	name  string
-	hosts hostIndex
+	name         string
+	hosts        hostIndex
+	internalOnly []string
 }
 
 // Name implements route.Table.
 func (t *Table) Name() string { return t.name }
 
+// InternalOnlyHeaders implements route.Table.
+func (t *Table) InternalOnlyHeaders() []string { return t.internalOnly }
+
 // Match implements route.Table.
-func (t *Table) Match(h *httpmsg.Headers, _ *streaminfo.Stream, random uint64) *route.Route {
-	v := t.hosts.find(h)
-	if v == nil {
-		return nil
-	}
-	if v.tls != routev3.VirtualHost_NONE && v.wantsTLS(h) {
+func (t *Table) Match(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) *route.Route {
+	v := t.hosts.find(h).host
+	switch {
+	case v == nil || h.Get(httpmsg.XForwardedProto) == "":
+		return nil // without x-forwarded-proto a filter has spoiled the request
+	case v.wantsTLS(h):
 		return v.redirect
 	}
-	r := v.request(h, random)
-	e := v.find(&r)
+	list := v.list(h, info)
+	if list == nil {
+		return nil
+	}
+	r := v.request(h, info, random)
+	e := list.find(&r)
 	switch {
 	case e == nil:
 		return nil
@@ -49,22 +56,35 @@ func (t *Table) Match(h *httpmsg.Headers, _ *streaminfo.Stream, random uint64) *
 
 // A virtualHost holds the routes of a group of domains.
 type virtualHost struct {
-	entries   []entry // in the order of the configuration
-	index     pathIndex
-	cutParams bool // ignore_path_parameters_in_path_matching
+	name      string
+	routes    routeList
+	tree      matcher.Tree // in place of routes; its actions are *action
+	cutParams bool         // ignore_path_parameters_in_path_matching
 	tls       routev3.VirtualHost_TlsRequirementType
 	redirect  *route.Route // for requests without the TLS they need
 }
 
-// wantsTLS reports whether the client must use https.
+// wantsTLS reports whether the client must use https, and does not.
 func (v *virtualHost) wantsTLS(h *httpmsg.Headers) bool {
-	return h.Get(httpmsg.XForwardedProto) != "https" &&
+	return v.tls != routev3.VirtualHost_NONE && h.Get(httpmsg.XForwardedProto) != "https" &&
 		(v.tls == routev3.VirtualHost_ALL || h.Get(httpmsg.XEnvoyInternal) != "true")
 }
 
-func (v *virtualHost) request(h *httpmsg.Headers, random uint64) request {
+// list returns the routes that a request may take, nil if the matcher finds none.
+func (v *virtualHost) list(h *httpmsg.Headers, info *streaminfo.Stream) *routeList {
+	if v.tree == nil {
+		return &v.routes
+	}
+	if a := v.action(h, info); a != nil {
+		return &a.routes
+	}
+	return nil
+}
+
+func (v *virtualHost) request(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) request {
 	r := request{
 		headers: h,
+		info:    info,
 		path:    h.Get(httpmsg.Path),
 		hasPath: h.Has(httpmsg.Path),
 		connect: h.Get(httpmsg.Method) == "CONNECT",
@@ -76,21 +96,27 @@ func (v *virtualHost) request(h *httpmsg.Headers, random uint64) request {
 			break
 		}
 	}
-	if v.index.folds {
-		r.lower = match.Lower(r.path)
-	}
 	return r
 }
 
+// A routeList is a list of routes with an index.
+type routeList struct {
+	entries []entry // in the order of the configuration
+	index   pathIndex
+}
+
 // find returns the first entry that matches, nil if none does.
-func (v *virtualHost) find(r *request) *entry {
+func (l *routeList) find(r *request) *entry {
+	if l.index.folds {
+		r.lower = match.Lower(r.path)
+	}
 	var c candidates
-	v.index.collect(&c, r)
+	l.index.collect(&c, r)
 	if c.overflow {
-		return v.scan(r)
+		return l.scan(r)
 	}
 	for i := c.next(); i >= 0; i = c.next() {
-		if e := &v.entries[i]; e.matches(r) {
+		if e := &l.entries[i]; e.matches(r) {
 			return e
 		}
 	}
@@ -98,62 +124,11 @@ func (v *virtualHost) find(r *request) *entry {
 }
 
 // scan is find without the index.
-func (v *virtualHost) scan(r *request) *entry {
-	for i := range v.entries {
-		if e := &v.entries[i]; e.matches(r) {
+func (l *routeList) scan(r *request) *entry {
+	for i := range l.entries {
+		if e := &l.entries[i]; e.matches(r) {
 			return e
 		}
 	}
 	return nil
-}
-
-// hostIndex finds the virtual host of a domain. Keys are lower case.
-type hostIndex struct {
-	exact, suffixes, prefixes map[string]*virtualHost
-	suffixLengths             []int // longest first
-	prefixLengths             []int
-	fallback                  *virtualHost // domain *
-	ignorePort                bool
-}
-
-// find returns the virtual host: of the exact domain, else of the longest suffix,
-// the longest prefix, or *.
-func (x *hostIndex) find(h *httpmsg.Headers) *virtualHost {
-	if len(x.exact)+len(x.suffixes)+len(x.prefixes) == 0 {
-		return x.fallback
-	}
-	if !h.Has(httpmsg.Authority) {
-		return nil
-	}
-	host := h.Get(httpmsg.Authority)
-	if x.ignorePort {
-		host = withoutPort(host)
-	}
-	host = match.Lower(host)
-	if v := x.exact[host]; v != nil {
-		return v
-	}
-	for _, n := range x.suffixLengths {
-		if n < len(host) {
-			if v := x.suffixes[host[len(host)-n:]]; v != nil {
-				return v
-			}
-		}
-	}
-	for _, n := range x.prefixLengths {
-		if n < len(host) {
-			if v := x.prefixes[host[:n]]; v != nil {
-				return v
-			}
-		}
-	}
-	return x.fallback
-}
-
-// withoutPort cuts what follows the last colon, if that is not in an IPv6 address.
-func withoutPort(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.LastIndexByte(host, ']') < i {
-		return host[:i]
-	}
-	return host
 }
