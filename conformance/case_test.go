@@ -64,7 +64,7 @@ type step struct {
 
 // clientSteps and upstreamSteps are the words; the value tells whether a text belongs to it.
 var (
-	clientSteps   = map[string]bool{"send": true, "receive": true, "fin": false, "close": false, "reset": false, "pause": true, "upstream": true, "admin": true, "end": false}
+	clientSteps   = map[string]bool{"connect": false, "send": true, "receive": true, "fin": false, "close": false, "reset": false, "pause": true, "upstream": true, "admin": true, "end": false}
 	upstreamSteps = map[string]bool{"send": true, "receive": true, "fin": false, "close": false, "reset": false, "pause": true, "client": true, "request": false}
 )
 

@@ -20,7 +20,7 @@ type names struct {
 
 var (
 	ownName    = regexp.MustCompile(`\$([a-z])`)
-	repetition = regexp.MustCompile(`(?s)\{\{([^{}]*?) \* (\d+)\}\}`)
+	repetition = regexp.MustCompile(`(?s)\{\{([^{}]+?) \* (\d+)\}\}`)
 	portOf     = regexp.MustCompile(`\{\{port:([a-z0-9_]+)\}\}`)
 )
 
@@ -93,8 +93,10 @@ func wireText(b []byte) string {
 }
 
 var (
-	address     = regexp.MustCompile(`127\.0\.0\.1:\d+`)
-	date        = regexp.MustCompile(`(?im)^(date: )([A-Z][a-z]{2}, [^\r\n]*GMT)`)
+	address = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	date    = regexp.MustCompile(`(?im)^(date: )([A-Z][a-z]{2}, [^\r\n]*GMT)`)
+	// What is left of the default timeout of a route when a request is tried again.
+	timeLeft    = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )14\d{3}\b`)
 	serviceTime = regexp.MustCompile(`(?im)^(x-envoy-upstream-service-time: )\d+`)
 	// The first digit of the third group tells whether and why the request is traced.
 	requestID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
@@ -116,6 +118,7 @@ func (n *names) normalize(text string) string {
 		}
 		return parts[1] + "NOW"
 	})
+	text = timeLeft.ReplaceAllString(text, "${1}15000 less what has passed")
 	text = serviceTime.ReplaceAllString(text, "${1}MS")
 	return requestID.ReplaceAllString(text, "UUID-$1")
 }
