@@ -50,14 +50,68 @@ func NewQueryParameters(cfgs []*routev3.QueryParameterMatcher, path conf.Path, e
 
 // Match reports whether the query of a :path meets the condition. Any worker.
 func (q *QueryParameter) Match(path string) bool {
-	value, found := queryValue(path, q.name)
+	value, found := QueryValue(path, q.name)
 	if q.str == nil {
 		return found != q.absent
 	}
 	return found && q.str.Match(value)
 }
 
-func queryValue(path, name string) (value string, found bool) {
+// MatchDecoded is Match for names and values whose percent-encoding is undone.
+func (q *QueryParameter) MatchDecoded(path string) bool {
+	value, found := DecodedQueryValue(path, q.name)
+	if q.str == nil {
+		return found != q.absent
+	}
+	return found && q.str.Match(value)
+}
+
+// DecodedQueryValue returns the first value of a query parameter of a :path. The
+// percent-encoding of names and values is undone, where it is correct; it allocates
+// only for that. Any worker.
+func DecodedQueryValue(path, name string) (value string, found bool) {
+	_, query, more := strings.Cut(path, "?")
+	for more {
+		var param string
+		param, query, more = strings.Cut(query, "&")
+		if key, value, _ := strings.Cut(param, "="); percentDecoded(key) == name {
+			return percentDecoded(value), true
+		}
+	}
+	return "", false
+}
+
+func percentDecoded(text string) string {
+	i := strings.IndexByte(text, '%')
+	if i < 0 {
+		return text
+	}
+	out := append(make([]byte, 0, len(text)), text[:i]...)
+	for ; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) && hex(text[i+1]) < 16 && hex(text[i+2]) < 16 {
+			out = append(out, hex(text[i+1])<<4|hex(text[i+2]))
+			i += 2
+			continue
+		}
+		out = append(out, text[i])
+	}
+	return string(out)
+}
+
+// hex returns the value of a hexadecimal digit, 16 for anything else.
+func hex(c byte) byte {
+	switch c = toLower(c); {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 16
+}
+
+// QueryValue returns the first value of a query parameter of a :path, as it was sent.
+// Any worker.
+func QueryValue(path, name string) (value string, found bool) {
 	_, query, more := strings.Cut(path, "?")
 	for more {
 		var param string

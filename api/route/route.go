@@ -10,6 +10,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/ratelimit"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
@@ -58,6 +59,8 @@ type VirtualHost struct {
 	// VirtualCluster returns the statistics of the virtual cluster that a request
 	// belongs to, nil for none. The function is nil if the host has no virtual clusters.
 	VirtualCluster func(h *httpmsg.Headers) *RequestStats
+	// RateLimits are the rules of rate limit filters, nil for none.
+	RateLimits *ratelimit.Policy
 }
 
 // A FilterConfig is configuration of a route for the filter with that name in the
@@ -150,6 +153,10 @@ type Forward struct {
 	// late one running: the first answer counts.
 	HedgeOnPerTryTimeout bool
 	Redirect             *InternalRedirect // nil for none
+	// RateLimits are the rules of rate limit filters, nil for none.
+	// IncludeHostRateLimits adds those of the virtual host in any case.
+	RateLimits            *ratelimit.Policy
+	IncludeHostRateLimits bool
 }
 
 // ClusterName returns the name of the cluster for a request, "" for none. A retry with
