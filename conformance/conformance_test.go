@@ -102,7 +102,7 @@ func judge(t *testing.T, topic *topic) {
 		t.Fatal(err)
 	}
 	if *envoyFlag != "" {
-		got := runTopic(t, program{path: *envoyFlag, args: []string{"-l", "error"}}, topic, recs.envoy(*updateFlag))
+		got := runTopic(t, *envoyFlag, topic, recs.envoy(*updateFlag))
 		for _, c := range topic.Cases {
 			if *updateFlag {
 				recs.set(c.Name).Envoy = got[c.Name]
@@ -111,7 +111,7 @@ func judge(t *testing.T, topic *topic) {
 			}
 		}
 	}
-	got := runTopic(t, program{path: nuncio}, topic, recs.nuncio(*updateFlag))
+	got := runTopic(t, nuncio, topic, recs.nuncio(*updateFlag))
 	equal, differ := 0, 0
 	for _, c := range topic.Cases {
 		why, ok := verdict(c, recs, got[c.Name])

@@ -65,9 +65,24 @@ func TestNormalize(t *testing.T) {
 		"x-envoy-expected-rq-timeout-ms: 15000\r\n":          "x-envoy-expected-rq-timeout-ms: 15000\r\n",
 		"x-envoy-expected-rq-timeout-ms: 14993\r\n":          "x-envoy-expected-rq-timeout-ms: 15000 less what has passed\r\n",
 		"127.0.0.1:4711 127.0.0.1:47110 127.0.0.1:47":        "{up} {client} 127.0.0.1:47",
+		`"port_value": 4711, "port_value": 80`:               `"port_value": {up}, "port_value": 80`,
+		`"last_updated": "2026-01-01T00:00:00Z"`:             `"last_updated": "NOW"`,
 		"cluster.case007_up.upstream_rq_total, case007":      "cluster.$up.upstream_rq_total, case007",
 	} {
 		if got := testNames().normalize(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestCanonical(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"b": 1.0, "a": {}}`: "{\n \"a\": {},\n \"b\": 1.0\n}",
+		"{} {}":               "{} {}",
+		"text":                "text",
+		"12":                  "12",
+	} {
+		if got := canonical(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

@@ -16,12 +16,6 @@ import (
 	"time"
 )
 
-// A program is one of the two that are compared.
-type program struct {
-	path string
-	args []string
-}
-
 // startTime is how long a program may take to start or to end.
 const startTime = 30 * time.Second
 
@@ -40,14 +34,14 @@ type errRefused struct{ stderr string }
 func (e errRefused) Error() string { return "the program refuses its configuration:\n" + e.stderr }
 
 // start runs a program in a directory of its own and waits until it is ready.
-func start(p program, dir string, bootstrap []byte) (*process, error) {
+func start(program, dir string, bootstrap []byte) (*process, error) {
 	config, admin := filepath.Join(dir, "bootstrap.json"), filepath.Join(dir, "admin")
 	if err := os.WriteFile(config, bootstrap, 0o644); err != nil {
 		return nil, err
 	}
 	x := &process{ended: make(chan struct{}), http: http.Client{Timeout: startTime}}
-	x.cmd = exec.Command(p.path, append([]string{"-c", config, "--concurrency", "1", "--disable-hot-restart",
-		"--file-flush-interval-msec", "10", "--admin-address-path", admin}, p.args...)...)
+	x.cmd = exec.Command(program, "-c", config, "--concurrency", "1", "--disable-hot-restart",
+		"--file-flush-interval-msec", "10", "--admin-address-path", admin)
 	x.cmd.Stderr = &x.stderr
 	tie(x.cmd)
 	if err := x.cmd.Start(); err != nil {
@@ -71,7 +65,7 @@ func start(p program, dir string, bootstrap []byte) (*process, error) {
 		}
 		if time.Now().After(deadline) {
 			x.kill()
-			return nil, fmt.Errorf("%s is not ready in time\n%s", p.path, x.stderr.String())
+			return nil, fmt.Errorf("%s is not ready in time\n%s", program, x.stderr.String())
 		}
 	}
 }

@@ -46,7 +46,7 @@ type run struct {
 }
 
 // runTopic runs the cases of a topic with one program.
-func runTopic(t *testing.T, p program, topic *topic, want expectation) map[string]outcome {
+func runTopic(t *testing.T, program string, topic *topic, want expectation) map[string]outcome {
 	groups := map[string][]*run{}
 	for i, c := range topic.Cases {
 		r := &run{c: c, config: c.over(topic.Defaults), want: want(c), got: outcome{}}
@@ -62,7 +62,7 @@ func runTopic(t *testing.T, p program, topic *topic, want expectation) map[strin
 	}
 	var all sync.WaitGroup
 	for _, runs := range groups {
-		all.Go(func() { runGroup(t, p, runs) })
+		all.Go(func() { runGroup(t, program, runs) })
 	}
 	all.Wait()
 	got := map[string]outcome{}
@@ -79,8 +79,8 @@ func runTopic(t *testing.T, p program, topic *topic, want expectation) map[strin
 
 // runGroup runs cases that share a process. If the program refuses the configuration of
 // them all, they are tried in halves, until it is clear which one it refuses.
-func runGroup(t *testing.T, p program, runs []*run) {
-	err := runShared(t.TempDir(), p, runs)
+func runGroup(t *testing.T, program string, runs []*run) {
+	err := runShared(t.TempDir(), program, runs)
 	var refused errRefused
 	switch {
 	case err == nil:
@@ -90,14 +90,14 @@ func runGroup(t *testing.T, p program, runs []*run) {
 			t.Logf("%s: %v", runs[0].c.Name, err)
 		}
 	case errors.As(err, &refused):
-		runGroup(t, p, runs[:len(runs)/2])
-		runGroup(t, p, runs[len(runs)/2:])
+		runGroup(t, program, runs[:len(runs)/2])
+		runGroup(t, program, runs[len(runs)/2:])
 	default:
 		t.Errorf("%s ...: %v", runs[0].c.Name, err)
 	}
 }
 
-func runShared(dir string, p program, runs []*run) error {
+func runShared(dir string, program string, runs []*run) error {
 	processes <- struct{}{}
 	defer func() { <-processes }()
 	for _, r := range runs {
@@ -106,7 +106,7 @@ func runShared(dir string, p program, runs []*run) error {
 		}
 		defer r.release()
 	}
-	x, err := start(p, dir, bootstrap(runs))
+	x, err := start(program, dir, bootstrap(runs))
 	if err != nil {
 		return err
 	}
@@ -220,36 +220,35 @@ func (r *run) drive() {
 
 // step does a step of the client; false means that what it waits for does not happen.
 func (r *run) step(s step) bool {
+	text := r.bytes(s.text)
+	switch s.do {
+	case "upstream":
+		return r.board.await(patience, func() bool {
+			return slices.ContainsFunc(r.wires(), func(w *wire) bool { return !slices.Contains(r.clients, w) && bytes.Contains(w.got, text) })
+		})
+	case "admin":
+		return r.askAdmin(s.text, string(text))
+	}
 	w, err := r.client(s.conn)
 	if err != nil {
 		r.failed = err
 		return false
 	}
-	text := r.bytes(s.text)
-	switch s.do {
-	case "upstream":
-		return r.board.await(patience, func() bool {
-			for _, u := range r.ups {
-				for _, w := range u.wires {
-					if bytes.Contains(w.got, text) {
-						return true
-					}
-				}
-			}
-			return false
-		})
-	case "end":
+	if s.do == "end" {
 		return r.board.await(patience, func() bool { return w.end != "" })
-	case "admin":
-		method, path, _ := strings.Cut(string(text), " ")
-		status, body, err := r.process.ask(method, path)
-		r.failed = err
-		r.board.update(func() {
-			r.got["admin "+s.text] = append([]string{strconv.Itoa(status)}, r.names.lines([]byte(body))...)
-		})
-		return err == nil
 	}
 	return w.act(s.do, text)
+}
+
+// askAdmin makes a request ("GET /ready") to admin and keeps the answer under its title.
+func (r *run) askAdmin(title, request string) bool {
+	method, path, _ := strings.Cut(request, " ")
+	status, body, err := r.process.ask(method, path)
+	r.failed = err
+	r.board.update(func() {
+		r.got["admin "+title] = append([]string{strconv.Itoa(status)}, r.names.lines([]byte(canonical(body)))...)
+	})
+	return err == nil
 }
 
 // client is a connection of the client, which is opened when it is first needed.

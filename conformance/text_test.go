@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -93,11 +94,13 @@ func wireText(b []byte) string {
 }
 
 var (
-	address = regexp.MustCompile(`127\.0\.0\.1:\d+`)
-	date    = regexp.MustCompile(`(?im)^(date: )([A-Z][a-z]{2}, [^\r\n]*GMT)`)
+	address   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	portValue = regexp.MustCompile(`("port_value": )(\d+)`)
+	date      = regexp.MustCompile(`(?im)^(date: )([A-Z][a-z]{2}, [^\r\n]*GMT)`)
 	// What is left of the default timeout of a route when a request is tried again.
 	timeLeft    = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )14\d{3}\b`)
 	serviceTime = regexp.MustCompile(`(?im)^(x-envoy-upstream-service-time: )\d+`)
+	updated     = regexp.MustCompile(`("last_updated": ")[^"]*"`)
 	// The first digit of the third group tells whether and why the request is traced.
 	requestID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
 )
@@ -111,6 +114,13 @@ func (n *names) normalize(text string) string {
 		}
 		return m
 	})
+	text = portValue.ReplaceAllStringFunc(text, func(m string) string {
+		parts := portValue.FindStringSubmatch(m)
+		if name, ours := n.seen["127.0.0.1:"+parts[2]]; ours {
+			return parts[1] + "{" + name + "}"
+		}
+		return m
+	})
 	text = date.ReplaceAllStringFunc(text, func(m string) string {
 		parts := date.FindStringSubmatch(m)
 		if at, err := http.ParseTime(parts[2]); err != nil || time.Since(at).Abs() > time.Hour {
@@ -118,9 +128,14 @@ func (n *names) normalize(text string) string {
 		}
 		return parts[1] + "NOW"
 	})
+	text = updated.ReplaceAllString(text, `${1}NOW"`)
 	text = timeLeft.ReplaceAllString(text, "${1}15000 less what has passed")
 	text = serviceTime.ReplaceAllString(text, "${1}MS")
-	return requestID.ReplaceAllString(text, "UUID-$1")
+	text = requestID.ReplaceAllString(text, "UUID-$1")
+	if n.log != "" {
+		text = strings.ReplaceAll(text, n.log, "{log}")
+	}
+	return text
 }
 
 // lines are the lines of a text as recordings have them.
@@ -133,6 +148,25 @@ func (n *names) lines(b []byte) []string {
 		}
 	}
 	return lines
+}
+
+// canonical orders the fields of a JSON text: Envoy writes maps in any order. Other texts
+// stay as they are.
+func canonical(text string) string {
+	var v any
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&v) != nil || d.More() {
+		return text
+	}
+	if _, object := v.(map[string]any); !object {
+		return text
+	}
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return text
+	}
+	return string(b)
 }
 
 // shorten writes long runs of one character as expand reads them.

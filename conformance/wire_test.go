@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -169,18 +170,13 @@ func (r *run) play(w *wire, script []step, reply string) {
 	}
 	for _, s := range script {
 		text := r.bytes(s.text)
-		done := true
+		var done bool
 		switch s.do {
 		case "request":
 			done = w.request()
 		case "client":
 			done = r.board.await(patience, func() bool {
-				for _, c := range r.clients {
-					if c != nil && bytes.Contains(c.got, text) {
-						return true
-					}
-				}
-				return false
+				return slices.ContainsFunc(r.clients, func(c *wire) bool { return c != nil && bytes.Contains(c.got, text) })
 			})
 		default:
 			done = w.act(s.do, text)
