@@ -4,6 +4,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
+	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/network"
@@ -69,6 +70,9 @@ type HTTPContext struct {
 	// StatPrefix is "http.<stat_prefix>.", the name of the Stats scope.
 	StatPrefix string
 	Listener   Listener
+	// LocalAddress is that of this machine, as x-forwarded-for shows it. It may be the
+	// zero Address.
+	LocalAddress address.Address
 }
 
 // An AccessLoggerFactory makes access loggers.

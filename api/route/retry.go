@@ -25,6 +25,7 @@ const (
 	RetryGRPCResourceExhausted
 	RetryGRPCUnavailable
 	RetryGRPCInternal
+	RetryHTTP3PostConnectFailure
 )
 
 // RetryGRPC is the set of conditions on a gRPC status.
@@ -57,6 +58,8 @@ func retryFlag(name string) RetryOn {
 		return RetryResetBeforeRequest
 	case "connect-failure":
 		return RetryConnectFailure
+	case "http3-post-connect-failure":
+		return RetryHTTP3PostConnectFailure
 	case "retriable-4xx":
 		return RetryRetriable4xx
 	case "refused-stream":

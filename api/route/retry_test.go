@@ -13,6 +13,7 @@ func TestParseRetryOn(t *testing.T) {
 		{"retriable-4xx,refused-stream,retriable-status-codes,retriable-headers,envoy-ratelimited",
 			RetryRetriable4xx | RetryRefusedStream | RetryRetriableStatusCodes | RetryRetriableHeaders | RetryEnvoyRateLimited, ""},
 		{"cancelled,deadline-exceeded,resource-exhausted,unavailable,internal", RetryGRPC, ""},
+		{"http3-post-connect-failure", RetryHTTP3PostConnectFailure, ""},
 		{"junk,5xx,more", Retry5xx, "junk"},
 		{"5XX", 0, "5XX"},
 	} {

@@ -70,6 +70,10 @@ type Info struct {
 	PerConnectionBufferLimit int
 	AddedViaAPI              bool
 	Metadata                 map[string]*structpb.Struct
+	// MaxStreamDuration bounds the life of the cluster's streams, 0 for no bound.
+	MaxStreamDuration time.Duration
+	// PicksByHash says that the load balancer looks at Pick.Hash.
+	PicksByHash bool
 	// MaxResponseHeadersKB bounds the headers of a response, 0 for the default.
 	MaxResponseHeadersKB int
 }

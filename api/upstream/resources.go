@@ -91,4 +91,27 @@ func (r *Resource) Max() int64 { return r.max }
 // Resources are the circuit breakers of one priority of a cluster.
 type Resources struct {
 	Connections, PendingRequests, Requests, Retries Resource
+	// RetryBudget takes the place of the limit of Retries if it is not nil. Read-only.
+	RetryBudget *RetryBudget
+}
+
+// A RetryBudget limits retries to a share of the requests that are active or wait.
+type RetryBudget struct {
+	Percent        float64
+	MinConcurrency int64 // as many are always allowed
+}
+
+// AcquireRetry takes a place for a retry, and reports false if the limit is reached.
+// Retries.Release gives it back.
+func (r *Resources) AcquireRetry() bool {
+	if r.RetryBudget == nil {
+		return r.Retries.Acquire()
+	}
+	requests := r.Requests.Current() + r.PendingRequests.Current()
+	limit := max(int64(r.RetryBudget.Percent/100*float64(requests)), r.RetryBudget.MinConcurrency)
+	if r.Retries.Current() >= limit {
+		return false
+	}
+	r.Retries.Force()
+	return true
 }

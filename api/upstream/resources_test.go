@@ -102,3 +102,34 @@ func TestResourceExact(t *testing.T) {
 		}
 	}
 }
+
+// TestRetryBudget: the limit follows the requests, and never falls below the minimum.
+func TestRetryBudget(t *testing.T) {
+	r := upstream.Resources{RetryBudget: &upstream.RetryBudget{Percent: 20, MinConcurrency: 2}}
+	for _, l := range []*upstream.Resource{&r.Requests, &r.PendingRequests, &r.Retries} {
+		l.Init(1, gauge(), nil)
+	}
+	retries := func() (n int) {
+		for r.AcquireRetry() {
+			n++
+		}
+		for range n {
+			r.Retries.Release()
+		}
+		return n
+	}
+	if got := retries(); got != 2 {
+		t.Errorf("%d retries without requests, want 2", got)
+	}
+	for range 10 {
+		r.Requests.Force()
+		r.PendingRequests.Force()
+	}
+	if got := retries(); got != 4 {
+		t.Errorf("%d retries with 20 requests, want 4", got)
+	}
+	r.RetryBudget = nil
+	if got := retries(); got != 1 {
+		t.Errorf("%d retries without a budget, want 1", got)
+	}
+}

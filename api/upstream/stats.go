@@ -22,6 +22,7 @@ type Stats struct {
 	UpstreamRqMaxDurationReached, UpstreamRqPendingFailureEject, UpstreamRqPendingOverflow, UpstreamRqPendingTotal,
 	UpstreamRqPerTryIdleTimeout, UpstreamRqPerTryTimeout, UpstreamRqRetry, UpstreamRqRetryBackoffExponential,
 	UpstreamRqRetryBackoffRatelimited, UpstreamRqRetryLimitExceeded, UpstreamRqRetryOverflow, UpstreamRqRetrySuccess,
+	UpstreamInternalRedirectSucceededTotal, UpstreamInternalRedirectFailedTotal,
 	UpstreamRqRxReset, UpstreamRqTimeout, UpstreamRqTxReset, RetryOrShadowAbandoned, BindErrors *stats.Counter
 
 	UpstreamCxActive, UpstreamCxRxBytesBuffered, UpstreamCxTxBytesBuffered,
@@ -36,6 +37,8 @@ type Stats struct {
 	// CanaryResponses are those under canary., External and Internal those of external
 	// and internal requests.
 	CanaryResponses, ExternalResponses, InternalResponses Responses
+	// NamedResponses are those of zones and those that requests ask for by a name.
+	NamedResponses NamedResponses
 }
 
 // Responses counts responses by code under one prefix. Metrics appear, and take

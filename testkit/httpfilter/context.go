@@ -21,6 +21,7 @@ func Context(scope stats.Scope, clusters upstream.Clusters) extension.HTTPContex
 	return extension.HTTPContext{
 		Context: extension.Context{
 			Registry: &extension.Registry{}, Stats: scope.Scope(prefix), Runtime: Runtime{}, Clusters: clusters, Log: &Log{},
+			Server: &Server{},
 		},
 		Root:       scope,
 		StatPrefix: prefix,

@@ -88,6 +88,7 @@ func fillStats(s *upstream.Stats, scope stats.Scope) {
 	s.CanaryResponses.Init(scope.Scope("canary."))
 	s.ExternalResponses.Init(scope.Scope("external."))
 	s.InternalResponses.Init(scope.Scope("internal."))
+	s.NamedResponses.Init(scope)
 }
 
 func snake(name string) string {
@@ -385,6 +386,7 @@ func (a *Attempt) mustBeOpen() {
 // A Host is an upstream.Host that notes outcomes.
 type Host struct {
 	IsCanary bool
+	InZone   string
 	// Responses are the statuses that were recorded, Timeouts how many timeouts. With
 	// Count set the responses are only counted, in Recorded.
 	Responses []int
@@ -412,8 +414,8 @@ func (h *Host) Hostname() string { return h.name }
 // Canary returns IsCanary.
 func (h *Host) Canary() bool { return h.IsCanary }
 
-// Zone returns "".
-func (h *Host) Zone() string { return "" }
+// Zone returns InZone.
+func (h *Host) Zone() string { return h.InZone }
 
 // Priority implements upstream.Host.
 func (h *Host) Priority() int { return 0 }

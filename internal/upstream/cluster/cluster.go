@@ -199,6 +199,7 @@ func (c *Cluster) close() {
 			one.Close()
 		}
 	}
+	c.stats.NamedResponses.Close()
 	for _, s := range c.scopes {
 		s.Close()
 	}

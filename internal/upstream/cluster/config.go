@@ -16,6 +16,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/addr"
 	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/lb"
 )
 
 // Envoy's defaults.
@@ -25,6 +26,7 @@ const (
 	defaultPanicThreshold = 50
 	defaultLimit          = 1024
 	defaultRetries        = 3
+	defaultRetryBudget    = 20 // percent
 )
 
 // A Config is one cluster's configuration. It is immutable.
@@ -48,6 +50,7 @@ type Limits struct {
 	Connections, PendingRequests, Requests, Retries int64
 	ConnectionsPerHost                              int64
 	TrackRemaining                                  bool
+	RetryBudget                                     *upstream.RetryBudget // nil for none
 }
 
 // Fields lists the fields that are implemented, of all messages that this package
@@ -68,6 +71,7 @@ func clusterFields() conf.Fields {
 		"circuit_breakers.thresholds.priority", "circuit_breakers.thresholds.max_connections",
 		"circuit_breakers.thresholds.max_pending_requests", "circuit_breakers.thresholds.max_requests",
 		"circuit_breakers.thresholds.max_retries", "circuit_breakers.thresholds.track_remaining",
+		"circuit_breakers.thresholds.retry_budget.budget_percent", "circuit_breakers.thresholds.retry_budget.min_retry_concurrency",
 		"circuit_breakers.per_host_thresholds.priority", "circuit_breakers.per_host_thresholds.max_connections",
 		"max_requests_per_connection", "common_http_protocol_options", "http_protocol_options", "typed_extension_protocol_options",
 		"dns_refresh_rate", "dns_jitter", "dns_failure_refresh_rate", "respect_dns_ttl", "dns_lookup_family",
@@ -116,6 +120,8 @@ func Parse(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) *Config {
 	c.Limits = parseLimits(msg.GetCircuitBreakers())
 	c.Protocol = parseProtocol(msg, path, errs)
 	c.Info.MaxResponseHeadersKB = c.Protocol.Codec.MaxHeadersKB
+	c.Info.MaxStreamDuration = c.Protocol.MaxStreamDuration
+	c.Info.PicksByHash = c.Balancing.Policy == lb.RingHash || c.Balancing.Policy == lb.Maglev
 	c.Socket = parseSocket(msg, path, errs)
 	checkTransportSocket(msg.GetTransportSocket(), path.Field("transport_socket"), errs)
 	if len(*errs) > before {
@@ -166,12 +172,25 @@ func parseLimits(msg *clusterv3.CircuitBreakers) [2]Limits {
 			Retries:            int64(uint32Or(t.GetMaxRetries(), defaultRetries)),
 			TrackRemaining:     t.GetTrackRemaining(),
 			ConnectionsPerHost: math.MaxInt64,
+			RetryBudget:        retryBudget(t.GetRetryBudget()),
 		}
 		if perHost.GetMaxConnections() != nil {
 			limits[p].ConnectionsPerHost = int64(perHost.GetMaxConnections().GetValue())
 		}
 	}
 	return limits
+}
+
+// retryBudget reads a budget for retries, nil for none.
+func retryBudget(msg *clusterv3.CircuitBreakers_Thresholds_RetryBudget) *upstream.RetryBudget {
+	if msg == nil {
+		return nil
+	}
+	b := &upstream.RetryBudget{Percent: defaultRetryBudget, MinConcurrency: int64(uint32Or(msg.GetMinRetryConcurrency(), defaultRetries))}
+	if p := msg.GetBudgetPercent(); p != nil {
+		b.Percent = p.GetValue()
+	}
+	return b
 }
 
 func thresholds(msgs []*clusterv3.CircuitBreakers_Thresholds, p corev3.RoutingPriority) *clusterv3.CircuitBreakers_Thresholds {

@@ -3,15 +3,21 @@ package cluster
 import (
 	"strings"
 	"testing"
+	"time"
 
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/cluster_provided/v3" // a policy that is not implemented
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"                    // a transport socket that is not implemented
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/protoconv"
 )
 
@@ -107,8 +113,8 @@ func TestCorpus(t *testing.T) {
 		{policies("maglev.v3.Maglev, table_size: 3"), ""},
 		{"name: a\nlb_policy: LOAD_BALANCING_POLICY_CONFIG", "load_balancing_policy: must be set if lb_policy is LOAD_BALANCING_POLICY_CONFIG"},
 		{"name: a\ncircuit_breakers: {thresholds: [{max_connections: 1, track_remaining: true}], per_host_thresholds: [{max_connections: 2}]}", ""},
-		{"name: a\ncircuit_breakers: {thresholds: [{retry_budget: {}, max_connection_pools: 1}], per_host_thresholds: [{max_requests: 2}]}",
-			"circuit_breakers.thresholds[0].retry_budget: field retry_budget is not implemented\n" +
+		{"name: a\ncircuit_breakers: {thresholds: [{retry_budget: {budget_interval: 1s}, max_connection_pools: 1}], per_host_thresholds: [{max_requests: 2}]}",
+			"circuit_breakers.thresholds[0].retry_budget.budget_interval: field budget_interval is not implemented\n" +
 				"circuit_breakers.thresholds[0].max_connection_pools: field max_connection_pools is not implemented\n" +
 				"circuit_breakers.per_host_thresholds[0].max_requests: field max_requests is not implemented"},
 		{"name: a\nhealth_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}]\noutlier_detection: {}\npreconnect_policy: {}",
@@ -125,8 +131,9 @@ func TestCorpus(t *testing.T) {
 		{httpOptions("explicit_http_config: {http2_protocol_options: {}}"), options + ".explicit_http_config.http2_protocol_options: field http2_protocol_options is not implemented"},
 		{httpOptions("use_downstream_protocol_config: {http2_protocol_options: {}}"), options + ".use_downstream_protocol_config.http2_protocol_options: field http2_protocol_options is not implemented"},
 		{httpOptions("auto_config: {}"), options + ".auto_config: field auto_config is not implemented"},
-		{httpOptions("explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {max_stream_duration: 1s}"),
-			options + ".common_http_protocol_options.max_stream_duration: field max_stream_duration is not implemented"},
+		{httpOptions("explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {max_stream_duration: 1s}"), ""},
+		{httpOptions("explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}"),
+			options + ".common_http_protocol_options.headers_with_underscores_action: field headers_with_underscores_action is not implemented"},
 		{"name: a\ntyped_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Empty}}", `typed_extension_protocol_options["x"]: protocol options x are not implemented`},
 		{"name: a\ntransport_socket: {name: envoy.transport_sockets.raw_buffer}", ""},
 		{"name: a\ntransport_socket: {name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}", ""},
@@ -184,5 +191,31 @@ func TestParseAll(t *testing.T) {
 	got := ParseAll([]*clusterv3.Cluster{{Name: "a"}, {Name: "b"}, {Name: "a"}}, conf.Path{}.Field("clusters"), &errs)
 	if len(got) != 2 || errs.Error() != `clusters[2].name: duplicate cluster "a"` {
 		t.Error(len(got), errs)
+	}
+}
+
+// TestWhatTheRouterReads: limits of streams and retries, and whether hashes count.
+func TestWhatTheRouterReads(t *testing.T) {
+	var errs conf.Errors
+	c := Parse(&clusterv3.Cluster{
+		Name: "a", LbPolicy: clusterv3.Cluster_MAGLEV,
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{MaxStreamDuration: durationpb.New(3 * time.Second)},
+		CircuitBreakers: &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{
+			{RetryBudget: &clusterv3.CircuitBreakers_Thresholds_RetryBudget{}},
+			{Priority: corev3.RoutingPriority_HIGH, RetryBudget: &clusterv3.CircuitBreakers_Thresholds_RetryBudget{
+				BudgetPercent: &typev3.Percent{Value: 50}, MinRetryConcurrency: wrapperspb.UInt32(7),
+			}},
+		}},
+	}, conf.Path{}, &errs)
+	if c == nil {
+		t.Fatal(errs.Err())
+	}
+	if c.Info.MaxStreamDuration != 3*time.Second || !c.Info.PicksByHash {
+		t.Errorf("%+v", c.Info)
+	}
+	for p, want := range []upstream.RetryBudget{{Percent: 20, MinConcurrency: 3}, {Percent: 50, MinConcurrency: 7}} {
+		if got := c.Limits[p].RetryBudget; got == nil || *got != want {
+			t.Errorf("budget %v, want %v", got, want)
+		}
 	}
 }

@@ -23,7 +23,8 @@ type Protocol struct {
 	Codec h1.Settings
 	// IdleTimeout and MaxConnectionDuration are 0 for never.
 	IdleTimeout, MaxConnectionDuration time.Duration
-	MaxRequestsPerConnection           uint32 // 0: no limit
+	MaxStreamDuration                  time.Duration // 0 for no bound
+	MaxRequestsPerConnection           uint32        // 0: no limit
 }
 
 func protocolFields() []conf.Fields {
@@ -37,7 +38,7 @@ func httpOptionsFields() conf.Fields {
 
 func commonFields() conf.Fields {
 	return conf.Fields{Message: "envoy.config.core.v3.HttpProtocolOptions", Where: "clusters", Names: []string{
-		"idle_timeout", "max_connection_duration", "max_headers_count", "max_response_headers_kb", "max_requests_per_connection"}}
+		"idle_timeout", "max_connection_duration", "max_stream_duration", "max_headers_count", "max_response_headers_kb", "max_requests_per_connection"}}
 }
 
 func http1Fields() conf.Fields {
@@ -96,6 +97,7 @@ func (p *Protocol) common(msg *corev3.HttpProtocolOptions, path conf.Path, errs 
 	conf.Check(msg, commonFields(), path, errs)
 	p.IdleTimeout = durationOr(msg.GetIdleTimeout(), defaultIdleTimeout)
 	p.MaxConnectionDuration = msg.GetMaxConnectionDuration().AsDuration()
+	p.MaxStreamDuration = msg.GetMaxStreamDuration().AsDuration()
 	p.Codec.MaxHeaders = int(uint32Or(msg.GetMaxHeadersCount(), h1.DefaultMaxHeaders))
 	p.Codec.MaxHeadersKB = int(uint32Or(msg.GetMaxResponseHeadersKb(), h1.DefaultMaxResponseHeadersKB))
 	if kb := p.Codec.MaxHeadersKB; kb == 0 || kb > maxResponseHeaderKB {

@@ -36,7 +36,7 @@ func unused() (counters, gauges []string) {
 		"lb_zone_cluster_too_small", "lb_zone_no_capacity_left", "lb_zone_routing_all_directly",
 		"lb_zone_routing_cross_zone", "lb_zone_routing_sampled", "upstream_cx_connect_with_0_rtt",
 		"upstream_cx_http2_total", "upstream_cx_http3_total", "upstream_cx_preconnect_skipped",
-		"upstream_http3_broken", "upstream_internal_redirect_failed_total", "upstream_internal_redirect_succeeded_total",
+		"upstream_http3_broken",
 		"upstream_rq_0rtt", "upstream_rq_rx_reset_no_error", "http1.dropped_headers_with_underscores",
 		"http1.metadata_not_supported_error", "http1.requests_rejected_with_underscores_in_headers", "http1.response_flood",
 	}, []string{"lb_subsets_active", "max_host_weight", "upstream_queue_overloaded", "version"}
@@ -88,6 +88,8 @@ func newStats(s stats.Scope, sub func(prefix string) stats.Scope) *upstream.Stat
 		"upstream_rq_retry_limit_exceeded":            &st.UpstreamRqRetryLimitExceeded,
 		"upstream_rq_retry_overflow":                  &st.UpstreamRqRetryOverflow,
 		"upstream_rq_retry_success":                   &st.UpstreamRqRetrySuccess,
+		"upstream_internal_redirect_succeeded_total":  &st.UpstreamInternalRedirectSucceededTotal,
+		"upstream_internal_redirect_failed_total":     &st.UpstreamInternalRedirectFailedTotal,
 		"upstream_rq_rx_reset":                        &st.UpstreamRqRxReset,
 		"upstream_rq_timeout":                         &st.UpstreamRqTimeout,
 		"upstream_rq_tx_reset":                        &st.UpstreamRqTxReset,
@@ -113,6 +115,7 @@ func newStats(s stats.Scope, sub func(prefix string) stats.Scope) *upstream.Stat
 	st.CanaryResponses.Init(sub("canary."))
 	st.ExternalResponses.Init(sub("external."))
 	st.InternalResponses.Init(sub("internal."))
+	st.NamedResponses.Init(s)
 	s.Counter("upstream_rq_completed") // Envoy shows it before the first response
 	counters, gauges := unused()
 	for _, name := range counters {
@@ -143,6 +146,10 @@ func initResources(r *upstream.Resources, l Limits, s stats.Scope) {
 	r.Connections.Init(l.Connections, s.Gauge("cx_open"), remaining("cx"))
 	r.PendingRequests.Init(l.PendingRequests, s.Gauge("rq_pending_open"), remaining("pending"))
 	r.Requests.Init(l.Requests, s.Gauge("rq_open"), remaining("rq"))
-	r.Retries.Init(l.Retries, s.Gauge("rq_retry_open"), remaining("retries"))
+	retries := remaining("retries")
+	if r.RetryBudget = l.RetryBudget; r.RetryBudget != nil {
+		retries = nil // it depends on the requests
+	}
+	r.Retries.Init(l.Retries, s.Gauge("rq_retry_open"), retries)
 	s.Gauge("cx_pool_open").Set(0)
 }
