@@ -1,13 +1,15 @@
 // Package router is the filter envoy.filters.http.router: it ends the filter
 // chain, sends the request to a host of the route's cluster and the response back.
 //
-// It is one filter object per stream, recycled with it, and holds one attempt at a
-// time (upstreamRequest). Nothing is allocated for a request in the steady state;
+// It is one filter object per stream, recycled with it. It has one attempt at a time
+// (upstreamRequest), or several side by side with hedging. A mirrored request is one
+// of a second router, that has no client (shadow). Nothing is allocated for a request in the steady state;
 // what timeouts, retries and local replies need is made when it is first needed.
 package router
 
 import (
 	"slices"
+	"time"
 
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	"google.golang.org/protobuf/proto"
@@ -34,6 +36,7 @@ func fields() conf.Fields {
 			"dynamic_stats",
 			"upstream_log",
 			"upstream_log_options.flush_upstream_log_on_upstream_stream",
+			"upstream_log_options.upstream_log_flush_interval",
 			"suppress_envoy_headers",
 			"strict_check_headers",
 			"respect_expected_rq_timeout",
@@ -85,6 +88,13 @@ type config struct {
 	// an attempt has its stream.
 	upstreamLogs []accesslog.Logger
 	logPoolReady bool
+	// logFlushInterval asks for entries while an attempt goes on, 0 for none.
+	logFlushInterval time.Duration
+	// zone is this server's, forwardedFor its address in x-forwarded-for of shadows; ""
+	// if they are not known.
+	zone, forwardedFor string
+	// shadow is the configuration for shadows.
+	shadow *config
 }
 
 // newConfig checks the message. Errors go to errs, and it returns nil then.
@@ -101,6 +111,15 @@ func newConfig(m *routerv3.Router, ctx extension.HTTPContext, path conf.Path, er
 		suppressGRPCCodes:      m.GetSuppressGrpcRequestFailureCodeStats(),
 		rejectEarlyConnectData: m.GetRejectConnectRequestEarlyData().GetValue(),
 		logPoolReady:           m.GetUpstreamLogOptions().GetFlushUpstreamLogOnUpstreamStream(),
+		zone:                   ctx.Server.ServiceZone(),
+	}
+	if ctx.LocalAddress.IsValid() {
+		cfg.forwardedFor = ctx.LocalAddress.WithoutPort()
+	}
+	if d := m.GetUpstreamLogOptions().GetUpstreamLogFlushInterval(); d != nil {
+		if cfg.logFlushInterval = d.AsDuration(); cfg.logFlushInterval < time.Millisecond {
+			errs.Add(path.Field("upstream_log_options").Field("upstream_log_flush_interval"), "must be at least 1ms")
+		}
 	}
 	for i, name := range m.GetStrictCheckHeaders() {
 		id := httpmsg.Lookup(name)
@@ -117,5 +136,8 @@ func newConfig(m *routerv3.Router, ctx extension.HTTPContext, path conf.Path, er
 		return nil
 	}
 	cfg.stats = newStats(ctx.Stats)
+	shadow := *cfg
+	shadow.stats, shadow.strictHeaders = newStats(ctx.Root.Scope("http.async-client.")), nil
+	cfg.shadow = &shadow
 	return cfg
 }

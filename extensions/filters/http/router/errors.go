@@ -153,21 +153,30 @@ func poolReset(f upstream.PoolFailure) httpmsg.ResetReason {
 
 func underscored(s string) string { return strings.ReplaceAll(s, " ", "_") }
 
+// localExtras are headers of a response that is made here.
+type localExtras struct {
+	location, contentType string // "" for none
+	overloaded            bool
+}
+
 // fail answers the request with a failure, or ends the response that has begun.
 // Attempt, timers and retries are over then.
 func (f *filter) fail(x failure) {
 	f.stop()
 	f.info.Flags |= x.flag
-	f.overloaded = x.overloaded
+	f.local.overloaded = x.overloaded
 	f.cb.SendLocalReply(httpfilter.LocalReply{Status: x.status, Body: x.body, Details: x.details, Modify: f.modify})
 }
 
 // modifyLocalReply adds the router's headers to a response that is made here.
 func (f *filter) modifyLocalReply(h *httpmsg.Headers) {
-	if f.location != "" {
-		h.AddID(httpmsg.Location, f.location)
+	if f.local.location != "" {
+		h.AddID(httpmsg.Location, f.local.location)
 	}
-	if f.overloaded && !f.cfg.suppressEnvoyHeaders {
+	if f.local.contentType != "" {
+		h.Set(httpmsg.ContentType, f.local.contentType)
+	}
+	if f.local.overloaded && !f.cfg.suppressEnvoyHeaders {
 		h.AddID(httpmsg.XEnvoyOverloaded, "true")
 	}
 	f.addAttemptCount(h)

@@ -3,7 +3,6 @@ package router
 import (
 	"time"
 
-	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/format"
@@ -24,22 +23,21 @@ type filter struct {
 	modify func(*httpmsg.Headers) // modifyLocalReply
 	timers timers
 	digits [20]byte // scratch of millis
-	// The runtime key of the maintenance mode of a cluster, that of the last request.
-	maintenanceCluster, maintenanceKey string
+	keys   lastKeys
 
-	attempt upstreamRequest
-	// kept is the body so far, for another attempt.
-	kept       buffer.Buffer
+	// pool holds the objects of attempts: the one that was made with the filter, and
+	// more while attempts run side by side.
+	pool       []*upstreamRequest
+	copied     buffer.Buffer   // scratch: a piece of the body for an attempt
 	triedHosts []upstream.Host // of all attempts; its memory is kept
-	// attempted is what the access log shows as the hosts attempted. As in Envoy that
-	// is the one of the last attempt; earlier ones have upstream logs.
-	attempted struct {
-		host [1]address.Address
-		name [1]string
-		id   [1]uint64
-	}
 
 	request
+}
+
+// lastKeys are texts that are made of names, those of the last request.
+type lastKeys struct {
+	maintenanceCluster, maintenance string
+	zone, zonePrefix                string
 }
 
 // request is what a filter knows of the request it serves.
@@ -53,16 +51,25 @@ type request struct {
 	pick              upstream.Pick
 	timeouts          timeouts
 	retry             retryState
+	named             namedStats
 	attempts          int // how often the request was sent, this time included
 	completeAt        time.Time
-	location          string // of a redirect
+	cookies           []string // that hash policies want in the response
+	local             localExtras
+	shadows           []*shadow // that still get the request
+
+	// attempt is the last attempt. From the begin of the response on it is the one that
+	// answers.
+	attempt *upstreamRequest
 	// downstreamHigh counts the high marks of the downstream without their low ones.
 	downstreamHigh int
 
 	grpc, internal  bool
+	hedged          bool // a late attempt is left running
+	connect         bool // the tunnel of a CONNECT request ends here
 	complete        bool // the request was received as a whole
+	bodyLost        bool // the body was too long to be kept
 	responseStarted bool // something of the response went to the client
-	overloaded      bool // the local reply is to say so
 	over            bool // nothing is sent upstream or received any more
 }
 
@@ -79,8 +86,8 @@ func newFilter(cfg *config, cb httpfilter.Callbacks) *filter {
 	f := &filter{cfg: cfg, cb: cb, d: cb.Dispatcher()}
 	f.shard = f.d.Shard()
 	f.modify = f.modifyLocalReply
-	f.kept.Init(f.d.Buffers())
-	f.attempt.init(f)
+	f.copied.Init(f.d.Buffers())
+	f.attempt = f.newAttempt()
 	return f
 }
 
@@ -88,8 +95,10 @@ func newFilter(cfg *config, cb httpfilter.Callbacks) *filter {
 func (f *filter) Reset() {
 	clear(f.triedHosts)
 	f.triedHosts = f.triedHosts[:0]
-	f.request = request{}
-	f.attempt.forget()
+	clear(f.pool[1:])
+	f.pool = f.pool[:1]
+	f.pool[0].forget()
+	f.request = request{attempt: f.pool[0]}
 }
 
 // DecodeHeaders implements httpfilter.DecoderFilter.
@@ -101,11 +110,15 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, endStream bool) httpfilter.He
 	if !f.findCluster() || !f.admitted() {
 		return httpfilter.StopIteration
 	}
+	f.pick = upstream.Pick{Priority: f.forward.Priority, Downstream: f.info.Downstream, Request: h, HTTP: true}
+	f.connect = terminatesConnect(f.forward, h)
+	f.hash()
 	f.attempts, f.info.AttemptCount = 1, 1
 	f.finishRequestHeaders()
-	f.pick = upstream.Pick{Priority: f.forward.Priority, Downstream: f.info.Downstream, Request: h, HTTP: true}
 	f.cb.WatchDownstream(f)
+	shadowHeaders := f.shadowHeaders()
 	f.attempt.start(endStream)
+	f.startShadows(shadowHeaders, endStream)
 	if endStream {
 		f.requestComplete()
 	}
@@ -125,7 +138,7 @@ func (f *filter) findCluster() bool {
 		return false
 	}
 	f.forward = f.route.Forward
-	if name := f.forward.ClusterName(f.headers, f.cb.Stream(), f.cb.StreamID()); name != "" {
+	if name := f.forward.ClusterName(f.headers, f.info, f.cb.StreamID()); name != "" {
 		f.cluster = f.cfg.clusters.Get(name)
 	}
 	if f.cluster == nil {
@@ -133,21 +146,18 @@ func (f *filter) findCluster() bool {
 		f.fail(noCluster(f.forward.ClusterNotFoundStatus))
 		return false
 	}
+	f.attempt.up = &f.info.Upstream
 	f.describeCluster()
+	f.findNamedStats()
 	return true
 }
 
-// answer gives the direct response or redirect of the route.
-func (f *filter) answer(d *route.Direct) {
-	f.cfg.stats.rqDirectResponse.Inc(f.shard)
-	details := d.Details
-	if details == "" {
-		details = "direct_response"
+// clusterName is name, or else what the header says.
+func clusterName(name, header string, h *httpmsg.Headers) string {
+	if name == "" {
+		name, _ = h.Find(header)
 	}
-	if d.Location != nil {
-		f.location = d.Location(f.headers, f.info)
-	}
-	f.fail(failure{status: d.Status, body: d.Body, details: details})
+	return name
 }
 
 // admitted reports whether the request may go to its cluster, or answers it.
@@ -156,8 +166,10 @@ func (f *filter) admitted() bool {
 		f.fail(invalidHeader(id, f.headers.Get(id)))
 		return false
 	}
+	f.named.alternative = f.headers.Get(httpmsg.XEnvoyUpstreamAltStatName)
+	f.headers.Remove(httpmsg.XEnvoyUpstreamAltStatName)
 	if f.inMaintenance() {
-		f.countResponse(503, false)
+		f.countResponse(503, nil, false)
 		f.cluster.Stats().UpstreamRqMaintenanceMode.Inc(f.shard)
 		f.fail(maintenance())
 		return false
@@ -168,20 +180,31 @@ func (f *filter) admitted() bool {
 // inMaintenance reports whether the runtime wants this request to the cluster
 // refused.
 func (f *filter) inMaintenance() bool {
-	if name := f.cluster.Name(); name != f.maintenanceCluster {
-		f.maintenanceCluster, f.maintenanceKey = name, "upstream.maintenance_mode."+name
+	if name := f.cluster.Name(); name != f.keys.maintenanceCluster {
+		f.keys.maintenanceCluster, f.keys.maintenance = name, "upstream.maintenance_mode."+name
 	}
-	share := f.cfg.runtime.Snapshot().Percent(f.maintenanceKey, 0)
+	share := f.cfg.runtime.Snapshot().Percent(f.keys.maintenance, 0)
 	return share > 0 && f.d.Random()%millionths < uint64(share)
 }
 
 // DecodeData implements httpfilter.DecoderFilter.
 func (f *filter) DecodeData(data *buffer.Buffer, endStream bool) httpfilter.DataStatus {
-	if !f.over && f.accepts() && f.keep(data) {
+	if f.over || !f.accepts() || !f.fits(data) {
+		return httpfilter.DataStopNoBuffer
+	}
+	f.shadowData(data, endStream)
+	if f.keeps() {
+		f.copied.AppendCopy(data)
+		f.attempt.sendData(&f.copied, endStream)
+		f.copied.Drain(f.copied.Len())
+	} else {
 		f.attempt.sendData(data, endStream)
-		if endStream {
-			f.requestComplete()
-		}
+	}
+	if endStream {
+		f.requestComplete()
+	}
+	if f.keeps() {
+		return httpfilter.DataStopAndBuffer
 	}
 	return httpfilter.DataStopNoBuffer
 }
@@ -195,25 +218,43 @@ func (f *filter) accepts() bool {
 	return true
 }
 
-// keep copies a piece of the body for another attempt. When it no longer fits there
-// is none; if that was waited for, the request is answered and keep reports false.
-func (f *filter) keep(data *buffer.Buffer) bool {
-	if !f.retry.possible() {
+// keeps reports whether the body is kept: for another attempt, or for the target of
+// a redirect.
+func (f *filter) keeps() bool {
+	return !f.over && !f.bodyLost && !f.responseStarted && (f.retry.possible() || f.forward.Redirect != nil)
+}
+
+// fits sees to it that the body is kept only as far as the limit goes. A retry that
+// waits for a longer one cannot be: the request is answered and fits reports false.
+func (f *filter) fits(data *buffer.Buffer) bool {
+	if !f.keeps() {
 		return true
 	}
-	limit := f.cb.DecoderBufferLimit()
-	if limit == 0 || f.kept.Len()+data.Len() <= limit {
-		f.kept.AppendCopy(data)
+	have, limit := 0, f.cb.DecoderBufferLimit()
+	if kept := f.cb.DecodingBuffer(); kept != nil {
+		have = kept.Len()
+	}
+	if limit == 0 || have+data.Len() <= limit {
 		return true
 	}
 	f.cluster.Stats().RetryOrShadowAbandoned.Inc(f.shard)
 	waiting := f.retry.waiting
+	f.bodyLost = true
 	f.endRetries()
 	if waiting {
 		f.fail(retryBufferFull())
-		return false
 	}
-	return true
+	return !waiting
+}
+
+// dropBody forgets the body that was kept, if nothing needs it any more.
+func (f *filter) dropBody() {
+	if f.keeps() {
+		return
+	}
+	if kept := f.cb.DecodingBuffer(); kept != nil {
+		kept.Drain(kept.Len())
+	}
 }
 
 // DecodeTrailers implements httpfilter.DecoderFilter.
@@ -221,6 +262,7 @@ func (f *filter) DecodeTrailers(trailers *httpmsg.Headers) httpfilter.TrailersSt
 	if !f.over {
 		f.trailers = trailers
 		f.attempt.sendTrailers(trailers)
+		f.shadowTrailers(trailers)
 		f.requestComplete()
 	}
 	return httpfilter.TrailersStop
@@ -228,6 +270,7 @@ func (f *filter) DecodeTrailers(trailers *httpmsg.Headers) httpfilter.TrailersSt
 
 // requestComplete starts the clock for the response.
 func (f *filter) requestComplete() {
+	f.leaveShadows()
 	if f.over {
 		return
 	}
@@ -254,77 +297,16 @@ func (f *filter) OnDownstreamLow() {
 	}
 }
 
-// --- the response -----------------------------------------------------------------
-
-// onInterim passes a 1xx response on. There are no retries after it: the next
-// attempt would send it again.
-func (f *filter) onInterim(h *httpmsg.Headers, status int) {
-	f.countResponse(status, f.attempt.fromCanary())
-	f.startResponse()
-	f.cb.EncodeInterim(h)
-}
-
-// startResponse says that the response goes to the client now.
-func (f *filter) startResponse() {
-	f.endRetries()
-	if f.responseStarted {
-		return
-	}
-	f.responseStarted = true
-	for range f.downstreamHigh {
-		f.attempt.pause(true)
-	}
-}
-
-// onHeaders receives the headers of the response.
-func (f *filter) onHeaders(status int, endStream bool) {
-	if f.retryResponse(status, endStream) {
-		return
-	}
-	u := &f.attempt
-	h := &u.response
-	if f.complete && !f.cfg.suppressEnvoyHeaders {
-		h.Set(httpmsg.XEnvoyUpstreamServiceTime, f.millis(h, f.sinceComplete()))
-	}
-	f.addAttemptCount(h)
-	u.canary = u.fromCanary()
-	f.countResponse(status, u.canary)
-	u.headersOutcome(status, endStream)
-	f.startResponse()
-	if endStream {
-		f.responseComplete()
-	}
-	f.cb.StartResponse(h, endStream, "via_upstream")
-}
-
-// responseComplete ends the exchange with the upstream. A request that is still
-// being sent is of no use any more.
-func (f *filter) responseComplete() {
-	f.countTime(f.attempt.canary)
-	f.attempt.leave(true)
-	f.stop()
-}
-
-// onReset: the stream of the attempt ended early, or there was none to be had.
-func (f *filter) onReset(reason httpmsg.ResetReason, transportFailure string) {
-	if f.retryReset(reason) {
-		return
-	}
-	x := upstreamReset(reason, transportFailure, f.attempts > 1, f.responseStarted)
-	f.countAbort(x.status)
-	f.fail(x)
-}
-
-// --- the end ------------------------------------------------------------------------
-
-// stop ends all that goes on for the request: attempt, retries, timers.
+// stop ends all that goes on for the request: attempts, retries, timers.
 func (f *filter) stop() {
 	if f.over {
 		return
 	}
 	f.over = true
-	f.attempt.reset()
-	f.endRetries()
+	for _, u := range f.pool {
+		u.reset()
+	}
+	f.stopRetries()
 	disarm(f.timers.response)
 }
 
@@ -332,4 +314,7 @@ func (f *filter) stop() {
 func (f *filter) OnStreamComplete() { f.attempt.measure() }
 
 // OnDestroy implements httpfilter.Filter.
-func (f *filter) OnDestroy() { f.stop() }
+func (f *filter) OnDestroy() {
+	f.stop()
+	f.cancelShadows()
+}

@@ -43,10 +43,6 @@ func (f *filter) finishRequestHeaders() {
 	h := f.headers
 	f.readTimeouts()
 	f.setExpectedTimeout()
-	// Neither hedging nor statistics under another name are implemented; the headers
-	// that ask for them are for this proxy only.
-	h.Remove(httpmsg.XEnvoyHedgeOnPerTryTimeout)
-	h.Remove(httpmsg.XEnvoyUpstreamAltStatName)
 	if f.route.VirtualHost != nil && f.route.VirtualHost.IncludeAttemptCount {
 		f.setRequestAttemptCount()
 	}
@@ -66,6 +62,9 @@ func (f *filter) finishRequestHeaders() {
 func (f *filter) refreshRequestHeaders() {
 	if f.route.VirtualHost != nil && f.route.VirtualHost.IncludeAttemptCount {
 		f.setRequestAttemptCount()
+	}
+	if f.route.VirtualHost != nil && f.route.VirtualHost.IncludeIsTimeoutRetry {
+		f.headers.Set(httpmsg.XEnvoyIsTimeoutRetry, strconv.FormatBool(f.retry.late))
 	}
 	f.setExpectedTimeout()
 }
@@ -138,31 +137,3 @@ func hasToken(list, token string) bool {
 
 // passedOn reports whether a 1xx response goes on to the client.
 func passedOn(status int) bool { return status == 100 || status >= 102 && status <= 104 }
-
-func isGRPC(h *httpmsg.Headers) bool {
-	t, ok := strings.CutPrefix(h.Get(httpmsg.ContentType), "application/grpc")
-	return ok && (t == "" || t[0] == '+' || t[0] == ';')
-}
-
-// grpcStatus returns the grpc-status in headers or trailers, -1 if there is none
-// that makes sense.
-func grpcStatus(h *httpmsg.Headers) int {
-	n, ok := parseUint(h.Get(httpmsg.GRPCStatus))
-	if !ok || n > grpcUnauthenticated {
-		return -1
-	}
-	return int(n)
-}
-
-// The gRPC status codes that retries look at, and the last one.
-const (
-	grpcCancelled         = 1
-	grpcDeadlineExceeded  = 4
-	grpcResourceExhausted = 8
-	grpcInternal          = 13
-	grpcUnavailable       = 14
-	grpcUnauthenticated   = 16
-)
-
-// httpStatusOfGRPC is the HTTP status that means the same as a gRPC status.
-var httpStatusOfGRPC = [...]int{200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401}

@@ -6,17 +6,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/route"
-	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
-	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
-)
-
-const (
-	defaultBackoff = 25 * time.Millisecond
-	// maxBackoffs is how many times the first back-off interval the longest is, unless
-	// configured.
-	maxBackoffs = 10
-	millionths  = 1_000_000
 )
 
 // retryState is what a filter knows of the retries of one request. They are
@@ -29,9 +19,10 @@ type retryState struct {
 	// statusCodes and headerNames are the lists that came with the request.
 	statusCodes, headerNames string
 	// held is the circuit breaker in which this request counts as a retry, if it does.
-	held *upstream.Resource
-	// waiting is set from the decision to retry until the next attempt.
-	waiting bool
+	held *upstream.Resources
+	// waiting is set from the decision to retry until the next attempt, late when that
+	// is because of a timeout.
+	waiting, late bool
 }
 
 // begin reads the policy of the route and the request headers, which it removes.
@@ -95,7 +86,7 @@ func parseRetryOn(list string, among route.RetryOn) (on route.RetryOn, ok bool) 
 }
 
 // retriesReset reports whether the policy retries a stream that ended early.
-func (f *filter) retriesReset(reason httpmsg.ResetReason) bool {
+func (f *filter) retriesReset(u *upstreamRequest, reason httpmsg.ResetReason) bool {
 	on := f.retry.on
 	switch reason {
 	case httpmsg.ResetOverflow:
@@ -109,7 +100,7 @@ func (f *filter) retriesReset(reason httpmsg.ResetReason) bool {
 			return true
 		}
 	}
-	if on&route.RetryResetBeforeRequest != 0 && !f.attempt.sentHeaders {
+	if on&route.RetryResetBeforeRequest != 0 && !u.sentHeaders {
 		return true
 	}
 	// A reset counts as the 5xx that it would become.
@@ -185,134 +176,47 @@ func grpcCondition(status int) route.RetryOn {
 }
 
 // retryReset decides about an attempt that ended early, and reports whether the
-// request is sent again.
-func (f *filter) retryReset(reason httpmsg.ResetReason) bool {
-	if f.responseStarted || !f.retry.possible() || !f.tryAgain(f.retriesReset(reason)) {
+// request is sent again. late says that it ended because its time was over.
+func (f *filter) retryReset(u *upstreamRequest, reason httpmsg.ResetReason, late bool) bool {
+	if f.responseStarted || !f.retry.possible() || u.retried {
 		return false
 	}
-	f.attempt.recordOutcome(resetStatus(reason))
+	if again, _ := f.tryAgain(f.retriesReset(u, reason), late, nil); !again {
+		return false
+	}
+	u.recordOutcome(resetStatus(reason))
 	return true
 }
 
-// retryResponse decides about response headers, and reports whether the request is
-// sent again instead.
-func (f *filter) retryResponse(status int, endStream bool) bool {
-	u := &f.attempt
-	if !f.retry.possible() || !f.tryAgain(f.retriesResponse(&u.response, status)) {
-		return false
+// retryResponse decides about response headers: retried is set if the request is
+// sent again instead, refused if it should be and cannot.
+func (f *filter) retryResponse(u *upstreamRequest) (retried, refused bool) {
+	if !f.retry.possible() {
+		return false, false
 	}
-	u.recordOutcome(status)
+	wanted := f.retriesResponse(&u.response, u.status)
+	if u.retried {
+		return false, wanted
+	}
+	retried, refused = f.tryAgain(wanted, false, &u.response)
+	if !retried {
+		return false, refused
+	}
+	u.recordOutcome(u.status)
 	if f.cfg.dynamicStats {
-		f.cluster.Stats().RetryResponses.Record(f.shard, f.basicStatus(status))
+		f.cluster.Stats().RetryResponses.Record(f.shard, f.basicStatus(u.status))
 	}
-	u.leave(endStream)
-	return true
+	u.reset()
+	return true, false
+}
+
+// hedge makes another attempt beside u, which is late.
+func (f *filter) hedge(u *upstreamRequest) {
+	if f.responseStarted || !f.retry.possible() {
+		return
+	}
+	u.retried, _ = f.tryAgain(true, true, nil)
 }
 
 // possible reports whether the request may still be sent again.
 func (r *retryState) possible() bool { return r.on != 0 }
-
-// tryAgain arranges another attempt, if one is wanted and allowed. A flag tells
-// why one was wanted but not allowed.
-func (f *filter) tryAgain(wanted bool) bool {
-	r, s := &f.retry, f.cluster.Stats()
-	if r.held != nil && !wanted {
-		s.UpstreamRqRetrySuccess.Inc(f.shard)
-	}
-	r.release()
-	switch {
-	case !wanted:
-		return false
-	case r.remaining == 0:
-		s.UpstreamRqRetryLimitExceeded.Inc(f.shard)
-		f.info.Flags |= streaminfo.UpstreamRetryLimitExceeded
-		return false
-	}
-	r.remaining--
-	limit := &f.cluster.Resources(f.forward.Priority).Retries
-	if !limit.Acquire() {
-		s.UpstreamRqRetryOverflow.Inc(f.shard)
-		f.info.Flags |= streaminfo.UpstreamOverflow
-		f.cfg.log.Debugf("cluster %s: no retry, circuit breaker max_retries of priority %s is open",
-			f.cluster.Name(), f.forward.Priority)
-		return false
-	}
-	r.held = limit
-	use := runtimeconf.Fraction{Key: "upstream.use_retry", Millionths: millionths}
-	if !use.Enabled(f.cfg.runtime.Snapshot(), f.d.Random()) {
-		r.release()
-		return false
-	}
-	s.UpstreamRqRetry.Inc(f.shard)
-	s.UpstreamRqRetryBackoffExponential.Inc(f.shard)
-	r.waiting = true
-	f.arm(&f.timers.retry, (*filter).onBackoff, r.nextBackoff(f.d.Random()))
-	return true
-}
-
-// nextBackoff returns a random time below the interval, in whole milliseconds, and
-// doubles the interval.
-func (r *retryState) nextBackoff(random uint64) time.Duration {
-	ms := uint64(max(r.interval.Milliseconds(), 1))
-	if r.interval < r.maxInterval/2 {
-		r.interval *= 2
-	} else {
-		r.interval = r.maxInterval
-	}
-	return time.Duration(random%ms) * time.Millisecond
-}
-
-func (r *retryState) release() {
-	if r.held != nil {
-		r.held.Release()
-		r.held = nil
-	}
-}
-
-// endRetries says that the request will not be sent again, and forgets its body.
-func (f *filter) endRetries() {
-	f.retry.release()
-	f.retry.on = 0
-	if f.retry.waiting {
-		f.retry.waiting = false
-		f.timers.retry.Disable()
-	}
-	f.kept.Drain(f.kept.Len())
-}
-
-// onBackoff sends the request again.
-func (f *filter) onBackoff() {
-	f.retry.waiting = false
-	f.attempts++
-	if p := f.forward.Retry; p != nil && (len(p.HostPredicates) > 0 || p.Priority != nil) {
-		f.pick.Retry = f
-	}
-	// The cluster may have been replaced meanwhile. One that was removed has no hosts.
-	if c := f.cfg.clusters.Get(f.cluster.Name()); c != nil {
-		f.cluster = c
-	}
-	f.describeCluster()
-	f.refreshRequestHeaders()
-	f.attempt.repeat()
-}
-
-// Reject implements upstream.RetryHosts.
-func (f *filter) Reject(h upstream.Host) bool {
-	for _, p := range f.forward.Retry.HostPredicates {
-		if p.Reject(h, f.triedHosts) {
-			return true
-		}
-	}
-	return false
-}
-
-// PriorityLoad implements upstream.RetryHosts.
-func (f *filter) PriorityLoad(load []uint32) []uint32 {
-	if p := f.forward.Retry.Priority; p != nil {
-		return p.PriorityLoad(load, f.triedHosts)
-	}
-	return load
-}
-
-// MaxAttempts implements upstream.RetryHosts.
-func (f *filter) MaxAttempts() int { return max(f.forward.Retry.HostAttempts, 1) }

@@ -1,9 +1,6 @@
 package router
 
-import (
-	"github.com/nuncio-proxy/nuncio/api/streaminfo"
-	"github.com/nuncio-proxy/nuncio/api/upstream"
-)
+import "github.com/nuncio-proxy/nuncio/api/streaminfo"
 
 // describeCluster says where the request goes; what an earlier attempt left is gone.
 func (f *filter) describeCluster() {
@@ -14,17 +11,16 @@ func (f *filter) describeCluster() {
 	}
 }
 
-func (f *filter) describeHost(host upstream.Host) {
-	up := &f.info.Upstream
-	up.Host, up.Hostname, up.HostMetadata = host.Address(), host.Hostname(), host.Metadata()
+func (u *upstreamRequest) describeHost() {
+	u.up.Host, u.up.Hostname, u.up.HostMetadata = u.host.Address(), u.host.Hostname(), u.host.Metadata()
 }
 
 // describeStream says which connection carries the attempt.
-func (f *filter) describeStream(conn *upstream.StreamConnection, host upstream.Host) {
-	f.describeHost(host)
-	up, a := &f.info.Upstream, &f.attempted
+func (u *upstreamRequest) describeStream() {
+	u.describeHost()
+	up, a, conn := u.up, &u.attempted, u.conn
 	a.host[0], a.name[0], a.id[0] = up.Host, up.Hostname, conn.ID
 	up.HostsAttempted, up.HostnamesAttempted, up.ConnectionIDsAttempted = a.host[:], a.name[:], a.id[:]
-	up.LocalAddress, up.ConnectionID, up.Version, up.HasVersion = conn.Local, conn.ID, conn.Version, true
-	up.ConnectStart, up.ConnectEnd, up.PoolReady = conn.ConnectStart, conn.ConnectEnd, f.d.Now()
+	up.LocalAddress, up.ConnectionID, up.Version, up.HasVersion = conn.Local, conn.ID, conn.Version, !u.f.connect
+	up.ConnectStart, up.ConnectEnd, up.PoolReady = conn.ConnectStart, conn.ConnectEnd, u.f.d.Now()
 }

@@ -6,45 +6,33 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
-	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
-
-// timers are the timers of a filter. Each is made when it is first needed, and
-// stays with the filter.
-type timers struct {
-	response, perTry, perTryIdle, maxDuration, retry event.Timer
-}
-
-// arm arms the timer at t, which calls do. (A method value instead of a method
-// expression would be an allocation each time.)
-func (f *filter) arm(t *event.Timer, do func(*filter), d time.Duration) {
-	if *t == nil {
-		*t = f.d.NewTimer(func() { do(f) })
-	}
-	(*t).Enable(d)
-}
-
-func disarm(t event.Timer) {
-	if t != nil {
-		t.Disable()
-	}
-}
 
 // timeouts are those of one request; 0 stands for none.
 type timeouts struct {
 	response, perTry, perTryIdle time.Duration
-	maxDuration                  time.Duration // of the upstream stream
-	status                       int           // of the answer to a timeout
+	// maxDuration is that of the upstream stream, if hasMaxDuration is set; otherwise
+	// the cluster's counts.
+	maxDuration    time.Duration
+	hasMaxDuration bool
+	// hedge leaves an attempt running whose time is over, beside another one.
+	hedge bool
+	// grpc asks for the timeout in grpc-timeout.
+	grpc   bool
+	status int // of the answer to a timeout
 }
 
 // readTimeouts decides the timeouts by route and request headers, and removes
 // those headers.
 func (f *filter) readTimeouts() {
-	h, t := f.headers, timeouts{status: 504}
-	if !f.forward.HasMaxStreamDuration {
+	h, t := f.headers, timeouts{status: 504, hedge: f.hedges()}
+	switch g := &f.forward.GRPC; {
+	case f.forward.HasMaxStreamDuration || g.Stream:
 		// A route with a maximal stream duration has that instead.
+	case f.grpc && g.Response:
+		t.grpc, t.response = true, grpcTimeout(h.Get(httpmsg.GRPCTimeout), g)
+	default:
 		t.response = f.forward.Timeout
 	}
 	if p := f.forward.Retry; p != nil {
@@ -61,7 +49,7 @@ func (f *filter) readTimeouts() {
 	if t.perTry >= t.response && t.response != 0 {
 		t.perTry = 0
 	}
-	setMillis(&t.maxDuration, h.Get(httpmsg.XEnvoyUpstreamStreamDurationMs))
+	t.hasMaxDuration = setMillis(&t.maxDuration, h.Get(httpmsg.XEnvoyUpstreamStreamDurationMs))
 	h.Remove(httpmsg.XEnvoyUpstreamStreamDurationMs)
 	if h.Remove(httpmsg.XEnvoyUpstreamRQTimeoutAltResponse) {
 		t.status = 204
@@ -69,13 +57,27 @@ func (f *filter) readTimeouts() {
 	f.timeouts = t
 }
 
-// setMillis sets d to the milliseconds in text, if it is a number.
-func setMillis(d *time.Duration, text string) {
-	n, ok := parseUint(text)
-	if !ok {
-		return
+// hedges reports whether attempts that are late stay, and removes the header that
+// says so.
+func (f *filter) hedges() bool {
+	hedge := f.forward.HedgeOnPerTryTimeout
+	switch f.headers.Get(httpmsg.XEnvoyHedgeOnPerTryTimeout) {
+	case "true":
+		hedge = true
+	case "false":
+		hedge = false
 	}
-	*d = time.Duration(min(n, uint64(math.MaxInt64/time.Millisecond))) * time.Millisecond
+	f.headers.Remove(httpmsg.XEnvoyHedgeOnPerTryTimeout)
+	return hedge
+}
+
+// setMillis sets d to the milliseconds in text, if it is a number.
+func setMillis(d *time.Duration, text string) bool {
+	n, ok := parseUint(text)
+	if ok {
+		*d = time.Duration(min(n, uint64(math.MaxInt64/time.Millisecond))) * time.Millisecond
+	}
+	return ok
 }
 
 // parseUint reads a number as Envoy does: space around it is allowed.
@@ -91,17 +93,22 @@ func parseUint(text string) (n uint64, ok bool) {
 func (f *filter) setExpectedTimeout() {
 	t := &f.timeouts
 	expected := t.perTry
-	if expected == 0 {
+	if expected == 0 || t.hedge {
 		expected = t.response
 	}
-	if expected == 0 || f.cfg.suppressEnvoyHeaders {
+	if expected == 0 {
 		return
 	}
 	if t.response > 0 {
 		// Zero would mean no timeout at all.
 		expected = min(expected, max(t.response-f.sinceComplete(), time.Millisecond))
 	}
-	f.headers.Set(httpmsg.XEnvoyExpectedRQTimeoutMs, f.millis(f.headers, expected))
+	if !f.cfg.suppressEnvoyHeaders {
+		f.headers.Set(httpmsg.XEnvoyExpectedRQTimeoutMs, f.millis(f.headers, expected))
+	}
+	if t.grpc {
+		f.headers.Set(httpmsg.GRPCTimeout, f.headers.String(appendGRPCTimeout(f.digits[:0], expected)))
+	}
 }
 
 // millis returns d in milliseconds as text, in the memory of h if it has room.
@@ -115,65 +122,4 @@ func (f *filter) sinceComplete() time.Duration {
 		return 0
 	}
 	return f.d.Now().Sub(f.completeAt)
-}
-
-func (f *filter) armResponseTimeout() {
-	if f.timeouts.response > 0 {
-		f.arm(&f.timers.response, (*filter).onResponseTimeout, f.timeouts.response)
-	}
-}
-
-// onResponseTimeout: the response is not complete in time. It may be on its way.
-func (f *filter) onResponseTimeout() {
-	if u := &f.attempt; u.pending() {
-		f.cluster.Stats().UpstreamRqTimeout.Inc(f.shard)
-		u.recordTimeout()
-		awaiting := !u.gotHeaders
-		u.reset()
-		if awaiting {
-			f.countAbort(f.timeouts.status)
-		}
-	}
-	f.fail(timedOut(f.timeouts.status, "response_timeout"))
-}
-
-// onPerTryTimeout: the attempt has no response in time. One that has begun is
-// left alone.
-func (f *filter) onPerTryTimeout() {
-	disarm(f.timers.perTryIdle)
-	if f.responseStarted {
-		return
-	}
-	f.cluster.Stats().UpstreamRqPerTryTimeout.Inc(f.shard)
-	f.onAttemptTimeout(streaminfo.UpstreamRequestTimeout, "upstream_per_try_timeout")
-}
-
-// onPerTryIdleTimeout: nothing was received from the upstream for too long.
-func (f *filter) onPerTryIdleTimeout() {
-	disarm(f.timers.perTry)
-	f.cluster.Stats().UpstreamRqPerTryIdleTimeout.Inc(f.shard)
-	f.onAttemptTimeout(streaminfo.StreamIdleTimeout, "upstream_per_try_idle_timeout")
-}
-
-// onAttemptTimeout ends an attempt that is late; flag is the attempt's own.
-func (f *filter) onAttemptTimeout(flag streaminfo.Flags, details string) {
-	u := &f.attempt
-	u.flags = flag
-	u.recordTimeout()
-	u.reset()
-	if f.retryReset(httpmsg.ResetLocalReset) {
-		return
-	}
-	f.countAbort(f.timeouts.status)
-	f.fail(timedOut(f.timeouts.status, details))
-}
-
-// onMaxDuration: the upstream stream lives for too long, whatever it does.
-func (f *filter) onMaxDuration() {
-	f.cluster.Stats().UpstreamRqMaxDurationReached.Inc(f.shard)
-	f.attempt.reset()
-	if f.retryReset(httpmsg.ResetLocalReset) {
-		return
-	}
-	f.fail(maxStreamDuration(f.complete))
 }

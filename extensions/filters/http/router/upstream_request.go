@@ -3,6 +3,7 @@ package router
 import (
 	"time"
 
+	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
@@ -11,16 +12,26 @@ import (
 )
 
 // An upstreamRequest is one attempt to send the request to a host and to receive
-// its response. The filter has one object for all its attempts, which follow each
-// other.
+// its response. Attempts that follow each other share one object.
 type upstreamRequest struct {
-	// Set when the filter is made, and kept when it is recycled.
+	// Set when the object is made, and kept when it is recycled.
 	f             *filter
 	onHigh, onLow func()
+	timers        attemptTimers
 	// body waits for the stream, or for the answer to an upgrade.
 	body     buffer.Buffer
 	response httpmsg.Headers
 	logged   streaminfo.Stream // for upstream logs
+	// up is the stream info of the attempt: the stream's, but for an attempt that runs
+	// beside the last one.
+	up *streaminfo.Upstream
+	// attempted is what the access log shows as the hosts attempted. As in Envoy that
+	// is the one of the last attempt; earlier ones have upstream logs.
+	attempted struct {
+		host [1]address.Address
+		name [1]string
+		id   [1]uint64
+	}
 
 	attempt
 }
@@ -39,8 +50,10 @@ type attempt struct {
 	upgrade               upgrade // noUpgrade once it is accepted
 	sentHeaders, sentAll  bool
 
-	gotInterim, gotHeaders bool
-	canary                 bool
+	gotInterim, gotHeaders, gotAll bool
+	canary                         bool
+	// retried is set when the attempt is late and another one takes its place.
+	retried bool
 	// outcomeOpen is set while a gRPC response has not said yet how it went.
 	outcomeOpen bool
 	// highs counts the high marks of the upstream without their low ones.
@@ -71,7 +84,7 @@ func (u *upstreamRequest) init(f *filter) {
 // forget makes the object ready for another request.
 func (u *upstreamRequest) forget() {
 	u.response.Reset()
-	u.attempt = attempt{}
+	u.up, u.attempt = nil, attempt{}
 }
 
 // pending reports whether the attempt is under way.
@@ -86,12 +99,16 @@ func (u *upstreamRequest) start(headersOnly bool) {
 // repeat begins another attempt, with all that was received of the request.
 func (u *upstreamRequest) repeat() {
 	f := u.f
-	noBody := f.kept.Len() == 0
+	kept := f.cb.DecodingBuffer()
+	noBody := kept == nil || kept.Len() == 0
 	headersOnly := f.complete && noBody && f.trailers == nil
 	u.attempt = attempt{
 		bodyEnds: f.complete && !noBody && f.trailers == nil, trailers: f.trailers,
 	}
-	u.body.AppendCopy(&f.kept)
+	u.body.SetWatermarks(f.cb.DecoderBufferLimit(), u.onHigh, u.onLow)
+	if !noBody {
+		u.body.AppendCopy(kept)
+	}
 	u.begin(headersOnly)
 }
 
@@ -106,7 +123,13 @@ func (u *upstreamRequest) begin(headersOnly bool) {
 		}
 		u.armPerTryNow()
 	}
-	cancel := f.cluster.NewStream(f.d, &f.pick, u, u)
+	u.armLogFlush()
+	var cancel upstream.Cancel
+	if f.connect {
+		cancel = f.cluster.NewConnection(f.d, &f.pick, &tcpCallbacks{u})
+	} else {
+		cancel = f.cluster.NewStream(f.d, &f.pick, u, u)
+	}
 	if u.phase == waiting {
 		u.cancel = cancel
 	}
@@ -117,10 +140,9 @@ func (u *upstreamRequest) OnStreamReady(s upstream.RequestStream, host upstream.
 	f := u.f
 	u.phase, u.cancel, u.stream, u.host, u.conn = open, nil, s, host, s.Connection()
 	f.triedHosts = append(f.triedHosts, host)
-	f.describeStream(u.conn, host)
-	if d := f.timeouts.maxDuration; d > 0 {
-		f.arm(&f.timers.maxDuration, (*filter).onMaxDuration, d)
-	}
+	f.named.countRequest(f.shard)
+	u.describeStream()
+	u.armMaxDuration()
 	u.armPerTry()
 	if f.forward.AutoHostRewrite && host.Hostname() != "" {
 		f.rewriteHost(host.Hostname())
@@ -137,20 +159,20 @@ func (u *upstreamRequest) OnStreamFailure(p upstream.PoolFailure, reason string,
 	u.cancel, u.host, u.flags = nil, host, resetFlags[poolReset(p)]
 	u.detach()
 	if p == upstream.NoHealthyHost {
-		f.countResponse(503, false)
+		f.countResponse(503, nil, false)
 		f.fail(noHealthyUpstream())
 		return
 	}
 	if host != nil {
 		f.triedHosts = append(f.triedHosts, host)
-		f.describeHost(host)
+		u.describeHost()
 	}
 	if p == upstream.Overflow {
 		f.cfg.log.Debugf("cluster %s: circuit breaker %s of priority %s is open", f.cluster.Name(), reason, f.forward.Priority)
 		reason = "" // for operators of this proxy, not a failure of a transport
 	}
-	f.info.Upstream.FailureReason = reason
-	f.onReset(poolReset(p), reason)
+	u.up.FailureReason = reason
+	f.onReset(u, poolReset(p), reason)
 }
 
 // --- the request --------------------------------------------------------------------
@@ -166,7 +188,7 @@ func (u *upstreamRequest) sendHeaders() {
 		return
 	}
 	u.sentHeaders = true
-	f.info.Upstream.FirstTxByte = f.d.Now()
+	u.up.FirstTxByte = f.d.Now()
 	if u.headersOnly {
 		u.requestSent()
 	} else if u.upgrade == noUpgrade {
@@ -224,7 +246,7 @@ func (u *upstreamRequest) sendTrailers(trailers *httpmsg.Headers) {
 func (u *upstreamRequest) requestSent() {
 	if u.phase == open {
 		u.sentAll = true
-		u.f.info.Upstream.LastTxByte = u.f.d.Now()
+		u.up.LastTxByte = u.f.d.Now()
 	}
 }
 
@@ -246,65 +268,20 @@ func (u *upstreamRequest) OnWriteBufferLow() {
 	u.f.cb.RequestLow()
 }
 
-// --- timers -------------------------------------------------------------------------
-
-// armPerTry starts the timeouts of the attempt once it has its stream and the
-// request is complete.
-func (u *upstreamRequest) armPerTry() {
-	if u.f.complete && u.phase == open && u.upgrade != websocketUpgrade {
-		u.armPerTryNow()
-	}
-}
-
-func (u *upstreamRequest) armPerTryNow() {
-	f := u.f
-	if d := f.timeouts.perTry; d > 0 {
-		f.arm(&f.timers.perTry, (*filter).onPerTryTimeout, d)
-	}
-	if d := f.timeouts.perTryIdle; d > 0 {
-		f.arm(&f.timers.perTryIdle, (*filter).onPerTryIdleTimeout, d)
-	}
-}
-
-// touch puts the idle timeout of the attempt off.
-func (u *upstreamRequest) touch() {
-	if t := u.f.timers.perTryIdle; t != nil && t.Enabled() {
-		t.Enable(u.f.timeouts.perTryIdle)
-	}
-}
-
-func (u *upstreamRequest) disarmPerTry() {
-	disarm(u.f.timers.perTry)
-	disarm(u.f.timers.perTryIdle)
-}
-
-func (u *upstreamRequest) disarm() {
-	u.disarmPerTry()
-	disarm(u.f.timers.maxDuration)
-}
-
 // --- the end ------------------------------------------------------------------------
 
-// reset ends the attempt, whatever it waits for.
+// reset ends the attempt, whatever it waits for. The connection of a complete
+// exchange can be used again.
 func (u *upstreamRequest) reset() {
-	stream, cancel := u.stream, u.cancel
+	stream, cancel, complete := u.stream, u.cancel, u.sentAll && u.gotAll
 	u.detach()
 	switch {
+	case complete:
 	case stream != nil:
 		stream.Reset(httpmsg.ResetLocalReset)
 	case cancel != nil:
 		cancel.Cancel()
 	}
-}
-
-// leave ends the attempt: it is over, or the rest is of no interest. A connection
-// whose request and response are complete can be used again.
-func (u *upstreamRequest) leave(responseComplete bool) {
-	if responseComplete && u.sentAll {
-		u.detach()
-		return
-	}
-	u.reset()
 }
 
 // detach ends the attempt on this side. What outlives it, as its host and its
@@ -313,7 +290,7 @@ func (u *upstreamRequest) detach() {
 	if u.phase == idle {
 		return
 	}
-	u.disarm()
+	u.timers.disarm()
 	u.measure()
 	u.phase, u.cancel, u.stream = idle, nil, nil
 	u.log(format.UpstreamEnd)
@@ -327,7 +304,7 @@ func (u *upstreamRequest) detach() {
 // measure takes over the byte counts of the connection.
 func (u *upstreamRequest) measure() {
 	if u.conn != nil {
-		u.f.info.Upstream.Bytes = u.conn.Meter
+		u.up.Bytes = u.conn.Meter
 	}
 }
 
@@ -341,9 +318,10 @@ func (u *upstreamRequest) log(t format.EntryType) {
 	u.logged = *f.info
 	u.logged.Start, u.logged.BytesSent, u.logged.BytesReceived = u.started, u.sent, u.received
 	u.logged.ResponseCode, u.logged.ResponseDetails, u.logged.Flags = u.status, "", u.flags
+	u.logged.Upstream = *u.up
 	e := format.Entry{Request: f.headers, Stream: &u.logged, Type: t, Now: now, Shard: f.shard, Random: f.cb.StreamID()}
 	if u.gotHeaders {
-		e.Response, u.logged.ResponseDetails = &u.response, "via_upstream"
+		e.Response = &u.response
 	}
 	if t == format.UpstreamEnd {
 		u.logged.End = now

@@ -21,7 +21,7 @@ func (u *upstreamRequest) OnInterim() {
 		return
 	}
 	u.gotInterim = true
-	u.f.onInterim(&u.response, status)
+	u.f.onInterim(u, status)
 }
 
 // OnHeaders implements upstream.ResponseHandler.
@@ -29,17 +29,16 @@ func (u *upstreamRequest) OnHeaders(endStream bool) {
 	f := u.f
 	u.touch()
 	now := f.d.Now()
-	f.info.Upstream.FirstRxByte = now
-	f.info.Upstream.Version = u.conn.Version
+	u.up.FirstRxByte, u.up.Version = now, u.conn.Version
 	u.received, u.status = 0, u.response.StatusCode()
-	u.gotHeaders = true
+	u.gotHeaders, u.gotAll = true, endStream
 	if endStream {
-		f.info.Upstream.LastRxByte = now
+		u.up.LastRxByte = now
 	}
 	if u.upgrade != noUpgrade && !u.answerUpgrade() {
 		return
 	}
-	f.onHeaders(u.status, endStream)
+	f.onHeaders(u, endStream)
 }
 
 // answerUpgrade handles the answer to a request for a tunnel: it opens it, or
@@ -51,7 +50,7 @@ func (u *upstreamRequest) answerUpgrade() bool {
 		if asked == websocketUpgrade {
 			// A tunnel lives as long as it wants.
 			disarm(f.timers.response)
-			u.disarmPerTry()
+			u.timers.disarmPerTry()
 		}
 		u.upgrade = noUpgrade
 		u.sendRest()
@@ -89,18 +88,17 @@ func (u *upstreamRequest) OnData(data *buffer.Buffer, endStream bool) {
 	f := u.f
 	u.touch()
 	u.received += uint64(data.Len())
-	up := &f.info.Upstream
 	now := f.d.Now()
-	if up.FirstBodyByte.IsZero() {
-		up.FirstBodyByte = now
+	if u.up.FirstBodyByte.IsZero() {
+		u.up.FirstBodyByte = now
 	}
 	if endStream {
-		up.LastRxByte = now
+		u.up.LastRxByte, u.gotAll = now, true
 		if u.outcomeOpen {
 			// A gRPC response without a status in trailers has failed.
 			u.recordOutcome(500)
 		}
-		f.responseComplete()
+		f.responseComplete(u)
 	}
 	f.cb.SendResponseData(data, endStream)
 }
@@ -108,20 +106,20 @@ func (u *upstreamRequest) OnData(data *buffer.Buffer, endStream bool) {
 // OnTrailers implements upstream.ResponseHandler.
 func (u *upstreamRequest) OnTrailers(trailers *httpmsg.Headers) {
 	f := u.f
-	f.info.Upstream.LastRxByte = f.d.Now()
+	u.up.LastRxByte, u.gotAll = f.d.Now(), true
 	if u.outcomeOpen {
 		u.recordOutcome(grpcOutcome(trailers))
 	}
-	f.responseComplete()
+	f.responseComplete(u)
 	f.cb.SendResponseTrailers(trailers)
 }
 
 // OnReset implements upstream.ResponseHandler.
 func (u *upstreamRequest) OnReset(reason httpmsg.ResetReason, transportFailure string) {
-	u.f.info.Upstream.FailureReason = transportFailure
-	u.flags = resetFlags[reason]
+	u.up.FailureReason = transportFailure
+	u.flags |= resetFlags[reason]
 	u.detach()
-	u.f.onReset(reason, transportFailure)
+	u.f.onReset(u, reason, transportFailure)
 }
 
 // pause stops (true) or resumes the response's bytes.

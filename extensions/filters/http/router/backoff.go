@@ -1,0 +1,182 @@
+package router
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+const (
+	defaultBackoff = 25 * time.Millisecond
+	// maxBackoffs is how many times the first back-off interval the longest is, unless
+	// configured.
+	maxBackoffs = 10
+	millionths  = 1_000_000
+)
+
+// tryAgain arranges another attempt, if one is wanted and allowed. refused says that
+// one was wanted but not allowed; a flag tells why. response is nil if there is none.
+func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) (again, refused bool) {
+	r, s := &f.retry, f.cluster.Stats()
+	if r.held != nil && !wanted {
+		s.UpstreamRqRetrySuccess.Inc(f.shard)
+		f.named.countRetry(f.shard, retrySuccess)
+	}
+	r.release()
+	switch {
+	case !wanted:
+		return false, false
+	case r.remaining == 0:
+		s.UpstreamRqRetryLimitExceeded.Inc(f.shard)
+		f.named.countRetry(f.shard, retryLimitExceeded)
+		f.info.Flags |= streaminfo.UpstreamRetryLimitExceeded
+		return false, true
+	}
+	r.remaining--
+	limits := f.cluster.Resources(f.forward.Priority)
+	if !limits.AcquireRetry() {
+		s.UpstreamRqRetryOverflow.Inc(f.shard)
+		f.named.countRetry(f.shard, retryOverflow)
+		f.info.Flags |= streaminfo.UpstreamOverflow
+		f.cfg.log.Debugf("cluster %s: no retry, circuit breaker max_retries of priority %s is open",
+			f.cluster.Name(), f.forward.Priority)
+		return false, true
+	}
+	r.held = limits
+	use := runtimeconf.Fraction{Key: "upstream.use_retry", Millionths: millionths}
+	if !use.Enabled(f.cfg.runtime.Snapshot(), f.d.Random()) {
+		r.release()
+		return false, false
+	}
+	s.UpstreamRqRetry.Inc(f.shard)
+	f.named.countRetry(f.shard, retryMade)
+	r.waiting, r.late = true, late
+	arm(f.d, &f.timers.retry, f, (*filter).onBackoff, f.backoff(response))
+	return true, false
+}
+
+// backoff returns how long to wait before the next attempt: as long as the response
+// asks for, if the policy heeds that, or else a random time.
+func (f *filter) backoff(response *httpmsg.Headers) time.Duration {
+	s := f.cluster.Stats()
+	if p := f.forward.Retry; response != nil && p != nil && p.RateLimited != nil {
+		if d, ok := resetInterval(p.RateLimited, response, f.d.Now()); ok {
+			s.UpstreamRqRetryBackoffRatelimited.Inc(f.shard)
+			return d + time.Duration(f.d.Random()%uint64(max(d.Milliseconds()/2, 1)))*time.Millisecond
+		}
+	}
+	s.UpstreamRqRetryBackoffExponential.Inc(f.shard)
+	return f.retry.nextBackoff(f.d.Random())
+}
+
+// resetInterval reads the first of the headers that says when to try again, and does
+// not ask for too long a time.
+func resetInterval(p *route.RateLimitedBackOff, response *httpmsg.Headers, now time.Time) (time.Duration, bool) {
+	for i := range p.Headers {
+		value, _ := response.Find(p.Headers[i].Name)
+		n, err := strconv.ParseUint(value, 10, 63)
+		if err != nil {
+			continue
+		}
+		if n > uint64(math.MaxInt64/time.Second) {
+			continue // far beyond any interval
+		}
+		d := time.Duration(n) * time.Second
+		if p.Headers[i].UnixTime {
+			d -= time.Duration(now.UnixNano())
+		}
+		if d >= 0 && d <= p.MaxInterval {
+			return d, true
+		}
+	}
+	return 0, false
+}
+
+// nextBackoff returns a random time below the interval, in whole milliseconds, and
+// doubles the interval.
+func (r *retryState) nextBackoff(random uint64) time.Duration {
+	ms := uint64(max(r.interval.Milliseconds(), 1))
+	if r.interval < r.maxInterval/2 {
+		r.interval *= 2
+	} else {
+		r.interval = r.maxInterval
+	}
+	return time.Duration(random%ms) * time.Millisecond
+}
+
+func (r *retryState) release() {
+	if r.held != nil {
+		r.held.Retries.Release()
+		r.held = nil
+	}
+}
+
+// stopRetries says that the request will not be sent again.
+func (f *filter) stopRetries() {
+	f.retry.release()
+	f.retry.on = 0
+	if f.retry.waiting {
+		f.retry.waiting = false
+		f.timers.retry.Disable()
+	}
+}
+
+// endRetries is stopRetries, and forgets the body of the request.
+func (f *filter) endRetries() {
+	f.stopRetries()
+	f.dropBody()
+}
+
+// onBackoff sends the request again.
+func (f *filter) onBackoff() {
+	f.retry.waiting = false
+	f.attempts++
+	f.info.AttemptCount = f.attempts
+	if p := f.forward.Retry; p != nil && (len(p.HostPredicates) > 0 || p.Priority != nil) {
+		f.pick.Retry = f
+	}
+	f.refreshCluster()
+	f.nextAttempt()
+	f.describeCluster()
+	f.refreshRequestHeaders()
+	f.attempt.repeat()
+}
+
+// refreshCluster looks for the cluster anew: the policy may want another one, and it
+// may have been replaced meanwhile. One that was removed has no hosts.
+func (f *filter) refreshCluster() {
+	name := f.cluster.Name()
+	if p := f.forward.Retry; f.forward.Specifier != nil && p != nil && p.RefreshCluster {
+		name = f.forward.ClusterName(f.headers, f.info, f.cb.StreamID())
+	}
+	if c := f.cfg.clusters.Get(name); c != nil {
+		f.cluster = c
+	}
+}
+
+// Reject implements upstream.RetryHosts.
+func (f *filter) Reject(h upstream.Host) bool {
+	for _, p := range f.forward.Retry.HostPredicates {
+		if p.Reject(h, f.triedHosts) {
+			return true
+		}
+	}
+	return false
+}
+
+// PriorityLoad implements upstream.RetryHosts.
+func (f *filter) PriorityLoad(load []uint32) []uint32 {
+	if p := f.forward.Retry.Priority; p != nil {
+		return p.PriorityLoad(load, f.triedHosts)
+	}
+	return load
+}
+
+// MaxAttempts implements upstream.RetryHosts.
+func (f *filter) MaxAttempts() int { return max(f.forward.Retry.HostAttempts, 1) }

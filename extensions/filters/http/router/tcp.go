@@ -1,0 +1,160 @@
+package router
+
+import (
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+// terminatesConnect reports whether the tunnel that a request asks for ends here: its
+// bytes go to a TCP connection of their own. It may be a POST if the route says so.
+func terminatesConnect(f *route.Forward, h *httpmsg.Headers) bool {
+	for i := range f.Upgrades {
+		c := f.Upgrades[i].Connect
+		if c == nil || !f.Upgrades[i].Enabled {
+			continue
+		}
+		switch h.Get(httpmsg.Method) {
+		case "CONNECT":
+			return true
+		case "POST":
+			return c.AllowPost
+		}
+	}
+	return false
+}
+
+// tcpCallbacks makes an upstream stream of the TCP connection that an attempt waits
+// for.
+type tcpCallbacks struct{ u *upstreamRequest }
+
+// OnConnectionReady implements upstream.ConnectionPoolCallbacks. The other side of
+// the tunnel is answered for the server, which does not speak HTTP.
+func (t *tcpCallbacks) OnConnectionReady(c network.ClientConnection, host upstream.Host) {
+	s := &tcpStream{conn: c, handler: t.u}
+	info := c.Info()
+	s.info = upstream.StreamConnection{ID: info.ID, Local: info.Local, Remote: info.Remote}
+	c.EnableHalfClose(true)
+	c.AddReadFilter(s)
+	c.AddCallbacks(s)
+	t.u.OnStreamReady(s, host)
+	if s.handler != nil {
+		h := s.handler.ResponseHeaders()
+		h.SetStatusCode(200)
+		s.handler.OnHeaders(false)
+	}
+}
+
+// OnConnectionFailure implements upstream.ConnectionPoolCallbacks.
+func (t *tcpCallbacks) OnConnectionFailure(f upstream.PoolFailure, reason string, host upstream.Host) {
+	t.u.OnStreamFailure(f, reason, host)
+}
+
+// A tcpStream is an upstream.RequestStream on a TCP connection, without headers and
+// trailers.
+type tcpStream struct {
+	conn    network.ClientConnection
+	handler upstream.ResponseHandler // nil once the stream is over
+	info    upstream.StreamConnection
+	// sentEnd and gotEnd are the closed halves.
+	sentEnd, gotEnd bool
+}
+
+var (
+	_ upstream.RequestStream = (*tcpStream)(nil)
+	_ network.ReadFilter     = (*tcpStream)(nil)
+	_ network.Callbacks      = (*tcpStream)(nil)
+)
+
+// EncodeHeaders implements upstream.RequestStream, as do the methods that follow.
+func (s *tcpStream) EncodeHeaders(_ *httpmsg.Headers, endStream bool) error {
+	if endStream {
+		s.endRequest()
+	}
+	return nil
+}
+
+// EncodeData sends a piece of the tunnel.
+func (s *tcpStream) EncodeData(data *buffer.Buffer, endStream bool) {
+	s.info.Meter.Sent += uint64(data.Len())
+	s.conn.Write(data, endStream)
+	s.sentEnd = endStream
+	s.closeIfDone()
+}
+
+// EncodeTrailers ends the tunnel; the trailers are lost.
+func (s *tcpStream) EncodeTrailers(*httpmsg.Headers) { s.endRequest() }
+
+func (s *tcpStream) endRequest() {
+	var none buffer.Buffer
+	none.Init(s.conn.Dispatcher().Buffers())
+	s.EncodeData(&none, true)
+}
+
+// Reset closes the connection.
+func (s *tcpStream) Reset(httpmsg.ResetReason) {
+	s.handler = nil
+	s.conn.Close(network.NoFlush, "router_reset")
+}
+
+// ReadDisable stops or resumes reading from the server.
+func (s *tcpStream) ReadDisable(disable bool) {
+	if s.conn.State() == network.Open {
+		s.conn.ReadDisable(disable)
+	}
+}
+
+// Connection describes the connection.
+func (s *tcpStream) Connection() *upstream.StreamConnection { return &s.info }
+
+// InitializeRead implements network.ReadFilter.
+func (s *tcpStream) InitializeRead(network.ReadCallbacks) {}
+
+// OnNewConnection implements network.ReadFilter.
+func (s *tcpStream) OnNewConnection() network.FilterStatus { return network.Continue }
+
+// OnData implements network.ReadFilter.
+func (s *tcpStream) OnData(data *buffer.Buffer, endStream bool) network.FilterStatus {
+	s.info.Meter.Received += uint64(data.Len())
+	s.gotEnd = endStream
+	if s.handler != nil {
+		s.handler.OnData(data, endStream)
+	}
+	data.Drain(data.Len())
+	s.closeIfDone()
+	return network.StopIteration
+}
+
+// closeIfDone closes the connection when both halves are.
+func (s *tcpStream) closeIfDone() {
+	if s.gotEnd && s.sentEnd {
+		s.handler = nil
+		s.conn.Close(network.FlushWrite, "")
+	}
+}
+
+// OnEvent implements network.Callbacks.
+func (s *tcpStream) OnEvent(e network.Event) {
+	h := s.handler
+	if e == network.Connected || h == nil {
+		return
+	}
+	s.handler = nil
+	h.OnReset(httpmsg.ResetConnectionTermination, s.conn.TransportFailure())
+}
+
+// OnWriteBufferHigh implements network.Callbacks.
+func (s *tcpStream) OnWriteBufferHigh() {
+	if s.handler != nil {
+		s.handler.OnWriteBufferHigh()
+	}
+}
+
+// OnWriteBufferLow implements network.Callbacks.
+func (s *tcpStream) OnWriteBufferLow() {
+	if s.handler != nil {
+		s.handler.OnWriteBufferLow()
+	}
+}
