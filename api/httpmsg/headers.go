@@ -28,12 +28,14 @@ type Headers struct {
 	size   int            // bytes of names and values
 	first  [numIDs]uint16 // 1 + index of the first field with that ID, 0 if none
 	arena  []byte         // room for strings that String makes
+
+	formatter KeyFormatter // nil for none
 }
 
-// Reset empties h and keeps its memory, except the strings.
+// Reset empties h and keeps its memory, except the strings and the formatter.
 func (h *Headers) Reset() {
 	clear(h.fields)
-	h.fields, h.size, h.arena = h.fields[:0], 0, nil
+	h.fields, h.size, h.arena, h.formatter = h.fields[:0], 0, nil, nil
 	clear(h.first[:])
 }
 
@@ -221,10 +223,10 @@ func (h *Headers) removeFrom(start int, f func(*Field) bool) bool {
 	return true
 }
 
-// CopyFrom makes h a copy of src; the strings are shared.
+// CopyFrom makes h a copy of src; the strings and the formatter are shared.
 func (h *Headers) CopyFrom(src *Headers) {
 	h.fields = append(h.fields[:0], src.fields...)
-	h.size, h.first, h.arena = src.size, src.first, nil
+	h.size, h.first, h.arena, h.formatter = src.size, src.first, nil, src.formatter
 }
 
 // Equal reports whether both hold the same fields in the same order.

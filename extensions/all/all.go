@@ -17,6 +17,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/echo"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/tcpproxy"
+	"github.com/nuncio-proxy/nuncio/extensions/headerformatters/preservecase"
 )
 
 // Factories returns a factory of each extension, for proxymain.Main.
@@ -39,5 +40,7 @@ func Factories() []extension.Factory {
 		echo.Factory{},
 		localratelimit.Factory{},
 		tcpproxy.Factory{},
+
+		preservecase.Factory{},
 	}
 }

@@ -55,6 +55,9 @@ func validBytes(p []byte) bool {
 	return true
 }
 
+// isControl tells the control characters, without the tab and the ends of lines.
+func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f }
+
 func isToken(s string) bool {
 	for i := range len(s) {
 		if tokenLower[s[i]] == 0 {

@@ -31,7 +31,6 @@ type ClientConnection struct {
 	decoder   codec.ResponseDecoder
 	method    string
 	upgrade   bool // the request asks for an upgrade
-	begun     bool // bytes of the response have come
 	requested bool // the request is complete
 	responded bool // the response is complete
 
@@ -67,7 +66,7 @@ func (c *ClientConnection) Init(callbacks ClientCallbacks, settings *Settings, o
 // only.
 func (c *ClientConnection) NewStream(decoder codec.ResponseDecoder) codec.RequestEncoder {
 	c.decoder = decoder
-	c.begun, c.requested, c.responded = false, false, false
+	c.requested, c.responded = false, false
 	c.in.state = inHead
 	return &c.stream
 }
@@ -83,7 +82,6 @@ func (c *ClientConnection) Dispatch(data *buffer.Buffer) error {
 		data.Drain(data.Len())
 		return codecError("bytes without a request")
 	}
-	c.begun = true
 	err := c.in.run(data)
 	if c.decoder != nil && c.in.state == inDone {
 		// Bytes behind the response: nothing that follows can be trusted.
@@ -120,7 +118,7 @@ func (c *ClientConnection) OnEOF() {
 		c.decoder.DecodeData(&c.in.body, true)
 		c.endStream()
 	default:
-		if c.begun {
+		if c.begun() {
 			c.fail(httpmsg.ResetProtocolError)
 		} else {
 			c.fail(httpmsg.ResetConnectionTermination)
@@ -137,11 +135,15 @@ func (c *ClientConnection) OnClose(reason httpmsg.ResetReason) {
 		return
 	}
 	framed := c.in.state != inUntilClose && c.in.state != inTunnel
-	if reason == httpmsg.ResetConnectionTermination && c.begun && framed {
+	if reason == httpmsg.ResetConnectionTermination && c.begun() && framed {
 		reason = httpmsg.ResetProtocolError
 	}
 	c.fail(reason)
 }
+
+// begun reports whether bytes of the response have come, or of what follows an
+// interim one.
+func (c *ClientConnection) begun() bool { return c.in.state != inHead || c.in.partial != nil }
 
 // fail ends the stream, if there is one, and the use of the connection.
 func (c *ClientConnection) fail(reason httpmsg.ResetReason) {
@@ -200,18 +202,22 @@ func (c *ClientConnection) OnWriteBufferLow() {
 	}
 }
 
-func (c *ClientConnection) begins(p []byte) *codec.Error { return beginsResponse(p, c.in.settings) }
+func (c *ClientConnection) begins(p []byte) *codec.Error { return beginsResponse(p) }
 
 func (c *ClientConnection) onHead(block []byte) *codec.Error {
 	h := c.decoder.ResponseHeaders()
 	lineEnd := bytes.IndexByte(block, '\n')
-	status, version, err := parseStatusLine(trimCR(block[:lineEnd]), c.in.settings.Lenient)
+	line, err := parseStatusLine(trimCR(block[:lineEnd]))
 	if err != nil {
 		return err
 	}
-	c.version = version
+	c.version = line.version
+	if s := c.in.settings; s.NewFormatter != nil {
+		h.SetFormatter(s.NewFormatter())
+		h.Formatter().SetReasonPhrase(line.reason)
+	}
 	h.SetArena(block[len(block):cap(block):cap(block)])
-	h.AddID(httpmsg.Status, status)
+	h.AddID(httpmsg.Status, line.code)
 	var f framing
 	if err := c.in.fields.parse(h, block, lineEnd+1, &f); err != nil {
 		return err
@@ -242,7 +248,7 @@ func checkBodiless(h *httpmsg.Headers, f *framing) *codec.Error {
 	if f.encoding != noCoding {
 		return badRequest("http1.transfer_encoding_not_allowed", "response without a body")
 	}
-	if f.length > 0 {
+	if f.sized && h.Get(httpmsg.ContentLength) != "0" {
 		return badRequest("http1.content_length_not_allowed", "response without a body")
 	}
 	h.Remove(httpmsg.ContentLength)
@@ -259,7 +265,7 @@ func (c *ClientConnection) onFinalHead(f *framing, code int, tunnel bool) {
 		c.in.state, c.out.mode = inTunnel, unchunked
 	case c.method == "HEAD" || code == 204 || code == 304:
 		c.in.state, hasBody = inDone, false
-	case f.encoding == noCoding && f.length < 0:
+	case f.encoding == noCoding && !f.sized:
 		c.in.state, c.closing = inUntilClose, true
 	default:
 		hasBody = c.in.setBody(f)

@@ -316,7 +316,12 @@ var hostileResponses = []badResponse{
 	{"up_status1000", "HTTP/1.1 1000 X\r\ncontent-length: 2\r\n\r\nok", protocolErr},
 	{"up_status699", "HTTP/1.1 699 X\r\ncontent-length: 2\r\n\r\nok", strings.Replace(okHead, "200", "699", 1) + "reusable"},
 	{"up_noreason", "HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nok", okHead + "reusable"},
-	{"up_http2ver", "HTTP/3.7 200 OK\r\ncontent-length: 2\r\n\r\nok", protocolErr},
+	{"up_http2ver", "HTTP/3.7 200 OK\r\ncontent-length: 2\r\n\r\nok", okHead + "to be closed"},
+	{"up_ver12_alive", "HTTP/1.2 200 OK\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nok",
+		`head :status="200" connection="keep-alive" content-length="2"` + "\ndata ok\nend\nreusable"},
+	{"up_blanks", "HTTP/1.1 \t200  OK \r\ncontent-length: 2\r\n\r\nok", okHead + "reusable"},
+	{"up_reason_ctl", "HTTP/1.1 200 O\x01K\r\ncontent-length: 2\r\n\r\nok", protocolErr},
+	{"up_reason_cr", "HTTP/1.1 200 O\rK\r\ncontent-length: 2\r\n\r\nok", okHead + "reusable"},
 	{"up_nul", "HTTP/1.1 200 OK\r\nx-a: a\x00b\r\ncontent-length: 2\r\n\r\nok", protocolErr},
 	{"up_crhdr", "HTTP/1.1 200 OK\r\nx-a: a\rb\r\ncontent-length: 2\r\n\r\nok", protocolErr},
 	{"up_barelf", "HTTP/1.1 200 OK\ncontent-length: 2\n\nok", okHead + "reusable"},
@@ -326,6 +331,7 @@ var hostileResponses = []badResponse{
 	{"up_101unasked", "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: foo\r\n\r\nRAW", protocolErr},
 	{"up_204body", "HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\nok", protocolErr},
 	{"up_204zero", "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", `head :status="204"` + "\nend\nreusable"},
+	{"up_204zeros", "HTTP/1.1 204 No Content\r\ncontent-length: 00\r\n\r\n", protocolErr},
 	{"up_204te", "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", protocolErr},
 	{"up_304te", "HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\n\r\n", `head :status="304" transfer-encoding="chunked"` + "\nend\nreusable"},
 	{"up_badchunk", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nZZ\r\nok\r\n0\r\n\r\n", `head :status="200" transfer-encoding="chunked"` + "\n" + protocolErr},
@@ -338,6 +344,8 @@ var hostileResponses = []badResponse{
 	{"up_partialhdr", "HTTP/1.1 200 OK\r\ncontent-le", protocolErr},
 	{"up_100x5", strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 2) + "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
 		strings.Repeat(`interim :status="100"`+"\n", 2) + okHead + "reusable"},
+	{"up_100close", "HTTP/1.1 100 Continue\r\n\r\n", `interim :status="100"` + "\nreset connection termination\nto be closed"},
+	{"up_100partial", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 20", `interim :status="100"` + "\n" + protocolErr},
 	{"up_103", "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
 		`interim :status="103" link="</a>"` + "\n" + okHead + "reusable"},
 	{"up_100body", "HTTP/1.1 100 Continue\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n", protocolErr},
@@ -399,10 +407,8 @@ func TestBytesWithoutRequest(t *testing.T) {
 	f.want(t)
 }
 
-func TestLenientVersion(t *testing.T) {
-	s := ClientDefaults()
-	s.Lenient = true
-	f := newClient(s)
+func TestOtherVersion(t *testing.T) {
+	f := newClient(ClientDefaults())
 	f.request(t, "GET", true)
 	f.receive("HTTP/3.7 200 OK\r\ncontent-length: 2\r\n\r\nok")
 	f.want(t, strings.Split(okHead+"to be closed", "\n")...)

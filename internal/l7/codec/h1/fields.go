@@ -2,6 +2,7 @@ package h1
 
 import (
 	"bytes"
+	"math"
 	"strings"
 
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
@@ -10,7 +11,8 @@ import (
 
 // framing is what the headers of a message say about its body and connection.
 type framing struct {
-	length   int64 // content-length, -1 if there is none
+	length   uint64 // content-length
+	sized    bool   // there is one
 	encoding coding
 	hosts    int
 	dropped  int // headers dropped for their underscores
@@ -39,7 +41,7 @@ type fieldParser struct {
 // parse adds the fields in block[at:], which ends with an empty line, to h. It
 // changes the bytes of block; h keeps strings that are cut from it.
 func (p *fieldParser) parse(h *httpmsg.Headers, block []byte, at int, f *framing) *codec.Error {
-	f.length = -1
+	keys := h.Formatter()
 	for count := 0; ; count++ {
 		next := at + bytes.IndexByte(block[at:], '\n') + 1
 		line := trimCR(block[at : next-1])
@@ -55,21 +57,38 @@ func (p *fieldParser) parse(h *httpmsg.Headers, block []byte, at int, f *framing
 			folded = true
 		}
 		at = next
+		spelled := ""
+		if keys != nil {
+			spelled = string(line[:max(bytes.IndexByte(line, ':'), 0)])
+		}
 		colon := lowerName(line)
-		if colon == 0 || colon == len(line) || line[colon] != ':' {
-			if colon < len(line) && line[colon] == 0 {
-				return badRequest("http1.invalid_characters", "NUL in a header name")
-			}
-			return codecError("invalid header name")
+		if err := checkName(line, colon); err != nil {
+			return err
 		}
 		value := trimValue(line[colon+1:])
 		if !validValue(value) {
 			return badRequest("http1.invalid_characters", "control character in a header value")
 		}
+		dropped := f.dropped
 		if err := p.add(h, stringOf(line[:colon]), stringOf(value), folded, f); err != nil {
 			return err
 		}
+		if keys != nil && f.dropped == dropped {
+			keys.ProcessKey(spelled)
+		}
 	}
+}
+
+// checkName refuses a line whose name, of that length, is empty or ends with
+// anything but the colon.
+func checkName(line []byte, length int) *codec.Error {
+	switch {
+	case length > 0 && length < len(line) && line[length] == ':':
+		return nil
+	case length < len(line) && isControl(line[length]):
+		return badRequest("http1.invalid_characters", "control character in a header name")
+	}
+	return codecError("invalid header name")
 }
 
 // lowerName turns the name at the start of line to lower case and returns its
@@ -120,10 +139,10 @@ func (p *fieldParser) add(h *httpmsg.Headers, name, value string, folded bool, f
 		h.Add(name, value)
 		return nil
 	case httpmsg.ContentLength:
-		if f.length >= 0 {
+		if f.sized {
 			return codecError("several content-length headers")
 		}
-		if f.length = parseLength(value); f.length < 0 || folded {
+		if f.length, f.sized = parseLength(value); !f.sized || folded {
 			return codecError("invalid content-length")
 		}
 	case httpmsg.TransferEncoding:
@@ -167,20 +186,16 @@ func (p *persistence) add(value string) {
 	}
 }
 
-// parseLength returns the value of a content-length, -1 if it is none.
-func parseLength(s string) int64 {
-	if s == "" {
-		return -1
-	}
-	n := int64(0)
+// parseLength returns the value of a content-length; ok is false if it is none.
+func parseLength(s string) (n uint64, ok bool) {
 	for i := range len(s) {
-		d := int64(s[i]) - '0'
-		if d < 0 || d > 9 || n > (1<<63-1-d)/10 {
-			return -1
+		d := uint64(s[i]) - '0'
+		if d > 9 || n > (math.MaxUint64-d)/10 {
+			return 0, false
 		}
 		n = n*10 + d
 	}
-	return n
+	return n, s != ""
 }
 
 // checkFraming refuses what would frame a body in two ways. A content-length that
@@ -189,12 +204,12 @@ func checkFraming(h *httpmsg.Headers, f *framing, allowChunkedLength bool) *code
 	if f.encoding == noCoding {
 		return nil
 	}
-	if f.length >= 0 {
+	if f.sized {
 		if f.encoding != chunkedCoding || !allowChunkedLength {
 			return badRequest("http1.content_length_and_chunked_not_allowed", "")
 		}
 		h.Remove(httpmsg.ContentLength)
-		f.length = -1
+		f.length, f.sized = 0, false
 	}
 	if f.encoding == unknownCoding {
 		return invalidTransferEncoding()

@@ -4,6 +4,8 @@
 package h1
 
 import (
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
@@ -38,8 +40,12 @@ type Settings struct {
 	MaxHeaders int
 	// EnableTrailers passes trailers, both ways; otherwise they are dropped.
 	EnableTrailers bool
-	// ProperCaseWords writes Header-Names-So instead of in lower case.
+	// ProperCaseWords writes Header-Names-So instead of in lower case, unless the
+	// message has a formatter of its own.
 	ProperCaseWords bool
+	// NewFormatter makes the formatter of each message that is read, which stays with its
+	// headers; nil for none.
+	NewFormatter func() httpmsg.KeyFormatter
 	// AllowChunkedLength lets "transfer-encoding: chunked" win over a content-length
 	// instead of refusing the message.
 	AllowChunkedLength bool
@@ -58,14 +64,14 @@ type Settings struct {
 	// Underscores says what becomes of header names with underscores.
 	Underscores UnderscoreAction
 
+	// IgnoredUpgrades match the protocols that are taken out of an upgrade header. A
+	// request with no other is an ordinary one.
+	IgnoredUpgrades []*match.String
+
 	// Client only.
 
 	// SendFullyQualifiedURL writes absolute request targets.
 	SendFullyQualifiedURL bool
-
-	// Lenient accepts the bytes that Envoy accepts and this codec by default does
-	// not, as far as StricterThanEnvoy says that there is a way back.
-	Lenient bool
 }
 
 // ServerDefaults are the Settings of a listener that configures nothing.
@@ -80,29 +86,33 @@ func ClientDefaults() Settings {
 
 // A Difference is a case that Envoy 1.40 accepts and this codec refuses.
 type Difference struct {
-	Case       string // what is refused
-	Instead    string // what Envoy does
-	Switchable bool   // Settings.Lenient does as Envoy
+	Case    string // what is refused
+	Instead string // what Envoy does
+	Why     string // how the message could be read in two ways
 }
 
-// StricterThanEnvoy lists where the codec refuses more than Envoy. What is not
-// switchable would let a message be read in two ways.
+// StricterThanEnvoy lists where the codec refuses more than Envoy: only what lets a
+// proxy in front, or the server behind, see other messages than this one.
 func StricterThanEnvoy() []Difference {
 	return []Difference{
-		{"tabs or several spaces in the request line", "takes any blanks between its parts", true},
-		{"blanks behind a chunk size", "skips them", true},
-		{"a chunk extension of more than 4 KiB", "has no limit", true},
-		{"more than 32 bytes of empty lines before a request", "has no limit", false},
-		{"bytes between the data of a chunk and its CRLF", "skips them", false},
-		{"a carriage return inside a header value", "deletes it", false},
-		{"a folded transfer-encoding, content-length or host", "unfolds it", false},
-		{"several host headers", "joins them with commas", false},
-		{"HTTP/1.0 with transfer-encoding, when HTTP/1.0 is accepted", "decodes it", false},
-		{"HTTP/0.9, HTTP/1.2 and others, when HTTP/1.0 is accepted", "treats them as HTTP/1.0", false},
-		{"a body in a request for an upgrade", "treats it as the first bytes of the tunnel", false},
-		{"a response with another version than HTTP/1.0 or HTTP/1.1", "takes any version", true},
-		{"a status code of more than three digits", "passes it", false},
-		{"a response 101 that nobody asked for", "passes it", false},
+		{"anything but CRLF behind the data of a chunk", "skips it up to the next line feed",
+			"others take it for the size of the next chunk"},
+		{"a carriage return inside a header value", "deletes it",
+			"others end the line there and see another header"},
+		{"a folded transfer-encoding, content-length or host", "unfolds it",
+			"others do not, and see no body, or another host"},
+		{"several host headers", "joins them with commas",
+			"others route by the first or the last"},
+		{"HTTP/1.0 with transfer-encoding, when HTTP/1.0 is accepted", "decodes it",
+			"HTTP/1.0 has no chunks: others read them as the body, or the next request"},
+		{"HTTP/0.9, when HTTP/1.0 is accepted", "answers in HTTP/1.0",
+			"such a request ends with its line: others take what follows for its headers"},
+		{"a body in a request for an upgrade", "treats it as the first bytes of the tunnel",
+			"a server that does not upgrade takes them for the next request"},
+		{"a status code of more than three digits", "passes it",
+			"others read the first three, which may mean that no body follows"},
+		{"a response 101 that nobody asked for", "passes it",
+			"others take what follows for a tunnel"},
 	}
 }
 

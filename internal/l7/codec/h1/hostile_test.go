@@ -4,6 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/match"
 )
 
 // A hostile request, by the name that the collection of observations gives it.
@@ -44,11 +49,19 @@ const (
 )
 
 func accept10(s *Settings)      { s.AcceptHTTP10, s.DefaultHost = true, "dflt" }
-func lenient(s *Settings)       { s.Lenient = true }
 func chunkedWins(s *Settings)   { s.AllowChunkedLength = true }
 func anyMethod(s *Settings)     { s.AllowCustomMethods = true }
 func edge(s *Settings)          { s.Underscores = RejectUnderscores }
+func keepTrailers(s *Settings)  { s.EnableTrailers = true }
 func noAbsoluteURL(s *Settings) { s.DisallowAbsoluteURL = true }
+
+func ignoreUpgrades(s *Settings) {
+	var errs conf.Errors
+	for _, name := range []string{"foo", "bar"} {
+		s.IgnoredUpgrades = append(s.IgnoredUpgrades, match.NewString(&matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}}, conf.Path{}, &errs))
+	}
+}
 
 var hostileRequests = []hostile{
 	// Transfer-Encoding.
@@ -88,8 +101,8 @@ var hostileRequests = []hostile{
 	{"cl_sp_in", post("Content-Length: 3 0\r\n\r\nabc"), codecErr, nil},
 	{"cl_lead0", post("Content-Length: 0003\r\n\r\nabc"), abc, nil},
 	{"cl_overflow", post("Content-Length: 18446744073709551617\r\n\r\na"), codecErr, nil},
-	{"cl_overflow_int64", post("Content-Length: 9223372036854775808\r\n\r\na"), codecErr, nil},
-	{"cl_max", post("Content-Length: 9223372036854775807\r\n\r\na"), "data a", nil},
+	{"cl_overflow_uint64", post("Content-Length: 18446744073709551616\r\n\r\na"), codecErr, nil},
+	{"cl_max", post("Content-Length: 18446744073709551615\r\n\r\na"), "data a", nil},
 	{"cl_underscore_d", post("Content_Length: 3\r\n\r\n"), passes, nil},
 	{"cl_get_body", in("GET /x", "Content-Length: 3\r\n\r\nabc"), abc, nil},
 	{"cl folded", post("Content-Length:\r\n 3\r\n\r\nabc"), codecErr, nil},
@@ -103,20 +116,24 @@ var hostileRequests = []hostile{
 	{"ch_0x", chunks("0x3\r\nabc\r\n0\r\n\r\n"), codecErr, nil},
 	{"ch_neg", chunks("-3\r\nabc\r\n0\r\n\r\n"), codecErr, nil},
 	{"ch_sp_before", chunks(" 3\r\nabc\r\n0\r\n\r\n"), codecErr, nil},
-	{"ch_sp_after", chunks("3 \r\nabc\r\n0\r\n\r\n"), codecErr, nil},
-	{"ch_sp_after lenient", chunks("3 \r\nabc\r\n0\r\n\r\n"), abc, lenient},
+	{"ch_sp_after", chunks("3 \r\nabc\r\n0\r\n\r\n"), abc, nil},
+	{"ch_tab_after", chunks("3\t;a\r\nabc\r\n0\r\n\r\n"), abc, nil},
+	{"ch_ext_nul", chunks("3;\x00\x01\r\nabc\r\n0\r\n\r\n"), abc, nil},
+	{"ch_empty", chunks("\r\nabc\r\n0\r\n\r\n"), codecErr, nil},
+	{"ch_data_lf", chunks("3\r\nabc\n0\r\n\r\n"), "data abc\n" + codecErr, nil},
 	{"ch_overflow", chunks("10000000000000003\r\nabc\r\n0\r\n\r\n"), codecErr, nil},
 	{"ch_nonhex", chunks("zz\r\nabc\r\n0\r\n\r\n"), codecErr, nil},
 	{"ch_missing_crlf", chunks("3\r\nabc0\r\n\r\n"), "data abc\n" + codecErr, nil},
 	{"ch_data_toolong", chunks("3\r\nabcXX\r\n0\r\n\r\n"), "data abc\n" + codecErr, nil},
 	{"ch_underscore", chunks("1_0\r\nabcdefghijklmnop\r\n0\r\n\r\n"), codecErr, nil},
-	{"ch_ext_long", chunks("3;" + strings.Repeat("a", 20000) + "\r\nabc\r\n0\r\n\r\n"), codecErr, nil},
-	{"ch_ext_long lenient", chunks("3;" + strings.Repeat("a", 20000) + "\r\nabc\r\n0\r\n\r\n"), abc, lenient},
-	{"ch_zeros", chunks(strings.Repeat("0", 20000) + "3\r\nabc\r\n0\r\n\r\n"), codecErr, lenient},
+	{"ch_ext_long", chunks("3;" + strings.Repeat("a", 20000) + "\r\nabc\r\n0\r\n\r\n"), abc, nil},
+	{"ch_zeros", chunks(strings.Repeat("0", 20000) + "3\r\nabc\r\n0\r\n\r\n"), abc, nil},
+	{"ch_max", chunks("ffffffffffffffff\r\nabc"), "data abc", nil},
 	{"ch_trailer", chunks("3\r\nabc\r\n0\r\nx-t: 1\r\n\r\n"), abc, nil},
 	{"ch_trailer_cl", chunks("3\r\nabc\r\n0\r\nContent-Length: 9\r\n\r\n"), abc, nil},
 	{"ch_trailer_big", chunks("3\r\nabc\r\n0\r\nx-t: " + strings.Repeat("a", 70000) + "\r\n\r\n"), "data abc\n" + largeErr, nil},
-	{"ch_trailer_many", chunks("0\r\n" + numbered(101) + "\r\n"), manyErr, nil},
+	{"ch_trailer_many", chunks("0\r\n" + numbered(101) + "\r\n"), passes, nil},
+	{"ch_trailer_many kept", chunks("0\r\n" + numbered(101) + "\r\n"), manyErr, keepTrailers},
 	{"ch_trailer_bad", chunks("0\r\nx y: 1\r\n\r\n"), codecErr, nil},
 	{"ch_last_lf", chunks("0\r\n\n"), codecErr, nil},
 	{"ch_last_cr", chunks("0\r\n\rx"), codecErr, nil},
@@ -136,6 +153,10 @@ var hostileRequests = []hostile{
 
 	// Names and values.
 	{"nul_val", getWith("X-A: a\x00b\r\n"), charErr, nil},
+	{"ctl_name", getWith("X\x1fA: b\r\n"), charErr, nil},
+	{"del_name", getWith("X\x7fA: b\r\n"), charErr, nil},
+	{"tab_name", getWith("X\tA: b\r\n"), codecErr, nil},
+	{"cr_name", getWith("X\rA: b\r\n"), codecErr, nil},
 	{"nul_name", getWith("X\x00A: b\r\n"), charErr, nil},
 	{"ctl_val_01", getWith("X-A: a\x01b\r\n"), charErr, nil},
 	{"ctl_val_7f", getWith("X-A: a\x7fb\r\n"), charErr, nil},
@@ -154,6 +175,8 @@ var hostileRequests = []hostile{
 
 	// Request target.
 	{"path_nul", in("GET /a\x00b", "\r\n"), charErr, nil},
+	{"path_del", in("GET /a\x7fb", "\r\n"), charErr, nil},
+	{"path_cr", in("GET /a\rb", "\r\n"), codecErr, nil},
 	{"path_ctl", in("GET /a\x01b", "\r\n"), charErr, nil},
 	{"path_sp", in("GET /a b", "\r\n"), codecErr, nil},
 	{"path_tab", in("GET /a\tb", "\r\n"), codecErr, nil},
@@ -162,6 +185,7 @@ var hostileRequests = []hostile{
 	{"path_bs", in("GET /a\\b", "\r\n"), `:path="/a\\b" :authority="a"` + "\nend", nil},
 	{"path_star_get", in("GET *", "\r\n"), urlErr, nil},
 	{"path_star_opt", in("OPTIONS *", "\r\n"), passes, nil},
+	{"path_star_more", in("OPTIONS *x", "\r\n"), `:path="*x" :authority="a"` + "\nend", nil},
 	{"path_noslash", in("GET x", "\r\n"), codecErr, nil},
 	{"path_empty", in("GET ", "\r\n"), codecErr, nil},
 	{"abs_form", in("GET http://other/p", "\r\n"), `:method="GET" :scheme="http" :path="/p" :authority="other"` + "\nend", nil},
@@ -207,18 +231,23 @@ var hostileRequests = []hostile{
 	{"ver09", "GET /x\r\n\r\n", versionErr, nil},
 	{"ver10", "GET /x HTTP/1.0\r\nHost: a\r\n\r\n", versionErr, nil},
 	{"ver12", "GET /x HTTP/1.2\r\nHost: a\r\n\r\n", versionErr, nil},
-	{"ver12 accept10", "GET /x HTTP/1.2\r\nHost: a\r\n\r\n", versionErr, accept10},
+	{"ver09 line", "GET /x\r\n", versionErr, nil},
+	{"ver09 accepted", "GET /x\r\n\r\n", versionErr, accept10},
+	{"ver12 accepted", "GET /x HTTP/1.2\r\nHost: a\r\n\r\n", `head HTTP/1.0 :method="GET" :path="/x" :authority="a"` + "\nend", accept10},
+	{"te_http12 accepted", "POST /x HTTP/1.2\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"error 400 http1.transfer_encoding_not_allowed", accept10},
+	{"ver_trail", in("GET /x", "\r\n")[:15] + " \t\r\nHost: a\r\n\r\n", passes, nil},
 	{"ver20", "GET /x HTTP/2.0\r\nHost: a\r\n\r\n", versionErr, nil},
 	{"ver11x", "GET /x HTTP/1.1x\r\nHost: a\r\n\r\n", codecErr, nil},
 	{"ver_lower", "GET /x http/1.1\r\nHost: a\r\n\r\n", codecErr, nil},
 	{"ver_0101", "GET /x HTTP/01.1\r\nHost: a\r\n\r\n", codecErr, nil},
-	{"two_sp", in("GET  /x", "\r\n"), codecErr, nil},
-	{"two_sp lenient", in("GET  /x", "\r\n"), passes, lenient},
-	{"tab_sep", "GET\t/x\tHTTP/1.1\r\nHost: a\r\n\r\n", codecErr, nil},
-	{"tab_sep lenient", "GET\t/x\tHTTP/1.1\r\nHost: a\r\n\r\n", passes, lenient},
+	{"two_sp", in("GET  /x ", "\r\n"), passes, nil},
+	{"tab_sep", "GET\t/x\tHTTP/1.1\r\nHost: a\r\n\r\n", passes, nil},
 	{"lead_crlf", "\r\n\r\n" + get, passes, nil},
 	{"lead_sp", " " + get, codecErr, nil},
-	{"lead_many_crlf", strings.Repeat("\r\n", 5000) + get, codecErr, nil},
+	{"lead_lf", "\n" + get, passes, nil},
+	{"lead_only", "\r\n\r\n", "stream", nil},
+	{"lead_many_crlf", strings.Repeat("\r\n", 5000) + get, passes, nil},
 
 	// Sizes and other protocols.
 	{"tls_on_plain", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03", codecErr, nil},
@@ -252,11 +281,17 @@ var hostileRequests = []hostile{
 	{"upg_h2c", getWith("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAA\r\n"),
 		`connection="Upgrade, HTTP2-Settings"` + "\nend", nil},
 	{"upg_ws_off", getWith("Connection: Upgrade\r\nUpgrade: websocket\r\n"), `connection="Upgrade" upgrade="websocket"`, nil},
-	{"upg_http10", "GET /x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", `connection="Upgrade"` + "\nend", accept10},
+	{"upg_http10", "GET /x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", `connection="Upgrade" upgrade="websocket"`, accept10},
+	{"upg_ignored", getWith("Connection: Upgrade, x-y\r\nUpgrade: foo, bar\r\nX-Y: 1\r\n"), `connection="Upgrade, x-y"` + "\nend", ignoreUpgrades},
+	{"upg_ignored some", getWith("Connection: Upgrade\r\nUpgrade: foo\r\nUpgrade: websocket, bar\r\n"), `connection="Upgrade" upgrade="websocket"`, ignoreUpgrades},
+	{"upg_ignored none", getWith("Connection: Upgrade\r\nUpgrade: FOO\r\n"), `connection="Upgrade" upgrade="FOO"`, ignoreUpgrades},
+	{"upg_ignored body", post("Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 3\r\n\r\nabc"), abc, ignoreUpgrades},
 	{"foo_early_cl", post("Connection: Upgrade\r\nUpgrade: foo\r\nContent-Length: 32\r\n\r\nGET /smug HTTP/1.1\r\nHost: a\r\n\r\n"), bodyErr, nil},
 	{"foo_early_te", post("Connection: Upgrade\r\nUpgrade: foo\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), bodyErr, nil},
 	{"connect", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\nEARLY", `:method="CONNECT" :authority="a:443"`, nil},
 	{"connect_cl", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nContent-Length: 5\r\n\r\nEARLY", bodyErr, nil},
+	{"connect_cl0", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nContent-Length: 0\r\n\r\n", `:authority="a:443"`, nil},
+	{"connect_cl00", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nContent-Length: 00\r\n\r\n", bodyErr, nil},
 	{"connect_te", "CONNECT a:443 HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n", codingErr, nil},
 	{"connect_path", "CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n", urlErr, nil},
 	{"connect_noport", "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", urlErr, nil},

@@ -2,18 +2,15 @@ package h1
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
-const (
-	// arenaSize is the room behind a header block for headers that are added to it.
-	arenaSize = 256
-	// maxChunkLine bounds a chunk size with its extensions.
-	maxChunkLine = 4 << 10
-)
+// arenaSize is the room behind a header block for headers that are added to it.
+const arenaSize = 256
 
 // A state says what the next byte of the peer is.
 type state uint8
@@ -58,12 +55,12 @@ type reader struct {
 	maxHead  int // bytes
 	fields   fieldParser
 
-	state     state
-	left      uint64 // bytes of the body or chunk that are missing
-	chunkLine int    // bytes of the chunk size and its extensions
-	body      buffer.Buffer
-	partial   []byte // a head, or trailers, that came in pieces
-	checked   bool   // the start line of partial is complete and right
+	state   state
+	left    uint64 // bytes of the body or chunk that are missing
+	hasSize bool   // a digit of the chunk size has come
+	body    buffer.Buffer
+	partial []byte // a head, or trailers, that came in pieces
+	checked bool   // the start line of partial is complete and right
 
 	disabled int  // calls of ReadDisable(true) that are not taken back
 	blocked  bool // no new message may begin: too much output waits
@@ -149,9 +146,9 @@ func (r *reader) readDisable(disable bool) {
 func (r *reader) setBody(f *framing) bool {
 	switch {
 	case f.encoding == chunkedCoding:
-		r.state, r.left, r.chunkLine = inChunkSize, 0, 0
+		r.state, r.left, r.hasSize = inChunkSize, 0, false
 	case f.length > 0:
-		r.state, r.left = inSized, uint64(f.length)
+		r.state, r.left = inSized, f.length
 	default:
 		r.state = inDone
 		return false
@@ -281,13 +278,11 @@ func (r *reader) readChunkLine(p []byte) (int, *codec.Error) {
 				return i, err
 			}
 		case inChunkExt:
-			if r.chunkLine++; r.chunkLine > maxChunkLine && !r.settings.Lenient {
-				return i, codecError("chunk extension too long")
-			}
+			// What it says is nobody's business here: it is not passed on.
 			if c == '\r' {
 				r.state = inChunkSizeLF
-			} else if c < ' ' && c != '\t' {
-				return i, codecError("invalid chunk extension")
+			} else if c == '\n' {
+				return i, codecError("line feed without carriage return")
 			}
 		case inTrailerStart:
 			if c == '\n' {
@@ -322,24 +317,21 @@ func (r *reader) chunkSize(c byte) *codec.Error {
 		digit = uint64(c - '0')
 	case 'a' <= c|0x20 && c|0x20 <= 'f':
 		digit = uint64(c|0x20-'a') + 10
-	case r.chunkLine == 0:
+	case !r.hasSize:
 		return codecError("chunk without a size")
-	case c == ';':
+	case c == ';', c == ' ', c == '\t':
 		r.state = inChunkExt
 		return nil
 	case c == '\r':
 		r.state = inChunkSizeLF
 		return nil
-	case r.settings.Lenient && (c == ' ' || c == '\t'):
-		r.state = inChunkExt
-		return nil
 	default:
 		return codecError("invalid chunk size")
 	}
-	if r.chunkLine++; r.chunkLine > maxChunkLine || r.left >= 1<<58 {
+	if r.left >= 1<<60 {
 		return codecError("chunk size too large")
 	}
-	r.left = r.left<<4 | digit
+	r.left, r.hasSize = r.left<<4|digit, true
 	return nil
 }
 
@@ -349,7 +341,7 @@ func (r *reader) afterLF() {
 	case r.state == inLastLF:
 		r.state = inDone
 	case r.state == inChunkLF:
-		r.state, r.left, r.chunkLine = inChunkSize, 0, 0
+		r.state, r.left, r.hasSize = inChunkSize, 0, false
 	case r.left == 0:
 		r.state = inTrailerStart
 	default:
@@ -367,6 +359,9 @@ func (r *reader) readTrailers(data *buffer.Buffer) (*httpmsg.Headers, *codec.Err
 	trailers := new(httpmsg.Headers)
 	var f framing
 	fields := fieldParser{maxFields: r.fields.maxFields, underscores: r.fields.underscores}
+	if !r.settings.EnableTrailers {
+		fields.maxFields = math.MaxInt
+	}
 	if err := fields.parse(trailers, block, 0, &f); err != nil {
 		return nil, err
 	}

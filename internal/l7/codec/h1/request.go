@@ -31,7 +31,7 @@ func (s *requestStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error 
 	c.method = method
 	c.upgrade = !connect && h.Has(httpmsg.Upgrade) && hasToken(h.Get(httpmsg.Connection), "upgrade")
 
-	p := c.out.begin(headSize(h))
+	p := c.out.beginHead(h)
 	p = append(p, method...)
 	p = append(p, ' ')
 	if scheme := h.Get(httpmsg.Scheme); c.in.settings.SendFullyQualifiedURL && !connect && isToken(scheme) {

@@ -18,7 +18,7 @@ func (s *responseStream) EncodeInterim(h *httpmsg.Headers) {
 	if c.decoder == nil || c.version != http11 || c.responded {
 		return
 	}
-	p := c.statusLine(c.out.begin(headSize(h)), statusOf(h))
+	p := c.statusLine(c.out.beginHead(h), h)
 	p = c.out.fields(p, h, fieldFilter{connection: true})
 	c.out.commit(append(p, "\r\n"...))
 }
@@ -36,7 +36,7 @@ func (s *responseStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) {
 		c.closing = true
 	}
 	keep := fieldFilter{connection: accepted, contentLength: !accepted && status >= 200 && status != 204}
-	p := c.statusLine(c.out.begin(headSize(h)), status)
+	p := c.statusLine(c.out.beginHead(h), h)
 	p = c.out.fields(p, h, keep)
 	if accepted {
 		c.out.mode, c.closing = unchunked, true
@@ -71,13 +71,11 @@ func (c *ServerConnection) endHead(p []byte, h *httpmsg.Headers, status int, end
 	case hasLength:
 		c.out.setLength(h.Get(httpmsg.ContentLength))
 	case status < 200 || status == 204 || status == 304:
-	case endStream:
-		if !c.head {
-			p = c.out.field(p, "content-length", "0")
-		}
-	case untilClose:
+	case endStream && !c.head:
+		p = c.out.field(p, "content-length", "0")
+	case c.version != http11:
 		c.out.mode = unchunked
-	default:
+	default: // to HEAD too: it says how the answer to GET would be sent
 		p = c.out.field(p, "transfer-encoding", "chunked")
 		c.out.mode = chunked
 	}
@@ -95,15 +93,22 @@ func statusOf(h *httpmsg.Headers) int {
 	return 500
 }
 
-func (c *ServerConnection) statusLine(p []byte, status int) []byte {
-	if c.version == http10 && c.in.settings.AcceptHTTP10 {
+func (c *ServerConnection) statusLine(p []byte, h *httpmsg.Headers) []byte {
+	if c.version != http11 && c.in.settings.AcceptHTTP10 {
 		p = append(p, "HTTP/1.0 "...)
 	} else {
 		p = append(p, "HTTP/1.1 "...)
 	}
+	status := statusOf(h)
 	p = strconv.AppendInt(p, int64(status), 10)
 	p = append(p, ' ')
-	p = append(p, reason(status)...)
+	phrase := reason(status)
+	if f := h.Formatter(); f != nil {
+		if received := f.ReasonPhrase(); received != "" && validValueString(received) {
+			phrase = received
+		}
+	}
+	p = append(p, phrase...)
 	return append(p, "\r\n"...)
 }
 
@@ -135,7 +140,7 @@ func (c *ServerConnection) endResponse() {
 		c.drop()
 		return
 	}
-	c.decoder, c.responded, c.emptyLines = nil, false, 0
+	c.decoder, c.responded = nil, false
 	c.in.state, c.in.disabled, c.in.yield = inHead, 0, true
 	c.in.resume()
 }

@@ -2,14 +2,14 @@ package h1
 
 import (
 	"bytes"
+	"slices"
+	"strings"
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
-
-// maxEmptyLines bounds the bytes of empty lines before a request.
-const maxEmptyLines = 32
 
 // A ServerConnection is the codec of a connection that a client opened. It serves
 // one request at a time: Dispatch returns after each, and leaves what the client
@@ -31,9 +31,8 @@ type ServerConnection struct {
 	stats     *Stats
 	shard     int
 
-	in         reader
-	out        writer
-	emptyLines int // bytes of them before this request
+	in  reader
+	out writer
 
 	// The stream; decoder is nil between streams.
 	stream    responseStream
@@ -88,16 +87,12 @@ func (c *ServerConnection) Dispatch(data *buffer.Buffer) error {
 }
 
 func (c *ServerConnection) dispatch(data *buffer.Buffer) *codec.Error {
-	if c.decoder == nil && c.in.state == inHead && c.in.wantsRead() {
-		tooMany := c.skipEmptyLines(data)
-		if data.Len() == 0 && !tooMany {
-			return nil
-		}
+	if data.Len() > 0 && c.decoder == nil && c.in.state == inHead && c.in.wantsRead() {
 		c.version, c.connect, c.head, c.tunnel, c.keepAlive = http11, false, false, false, false
 		c.decoder = c.callbacks.NewStream(&c.stream)
-		if tooMany {
-			return c.fail(codecError("too many empty lines before a request"))
-		}
+	}
+	if c.in.state == inHead && c.in.partial == nil && c.in.wantsRead() {
+		skipEmptyLines(data)
 	}
 	if err := c.in.run(data); err != nil {
 		return c.fail(err)
@@ -105,24 +100,19 @@ func (c *ServerConnection) dispatch(data *buffer.Buffer) *codec.Error {
 	return nil
 }
 
-// skipEmptyLines drops line ends before a request and reports whether there were
-// too many.
-func (c *ServerConnection) skipEmptyLines(data *buffer.Buffer) bool {
+// skipEmptyLines drops the line ends before a request.
+func skipEmptyLines(data *buffer.Buffer) {
 	for data.Len() > 0 {
 		front := data.Front()
 		n := 0
 		for n < len(front) && (front[n] == '\r' || front[n] == '\n') {
 			n++
 		}
-		if c.emptyLines += n; c.emptyLines > maxEmptyLines {
-			return true
-		}
 		data.Drain(n)
 		if n < len(front) {
-			return false
+			return
 		}
 	}
-	return false
 }
 
 // fail ends the connection: the decoder may still answer.
@@ -186,6 +176,9 @@ func (c *ServerConnection) begins(p []byte) *codec.Error { return beginsRequest(
 
 func (c *ServerConnection) onHead(block []byte) *codec.Error {
 	h := c.decoder.RequestHeaders()
+	if s := c.in.settings; s.NewFormatter != nil {
+		h.SetFormatter(s.NewFormatter())
+	}
 	body, err := c.readHead(block, h)
 	if err != nil {
 		return err
@@ -251,7 +244,7 @@ func addPseudoHeaders(h *httpmsg.Headers, method string, to *target) {
 
 func (c *ServerConnection) checkVersion(f *framing) *codec.Error {
 	if c.version != http11 {
-		if c.version != http10 || !c.in.settings.AcceptHTTP10 {
+		if !c.in.settings.AcceptHTTP10 {
 			return lowVersion()
 		}
 		if f.encoding != noCoding {
@@ -259,20 +252,19 @@ func (c *ServerConnection) checkVersion(f *framing) *codec.Error {
 		}
 		c.keepAlive = f.persist.keepAlive
 	}
-	if f.persist.close || c.version == http10 && !c.keepAlive {
+	if f.persist.close || c.version != http11 && !c.keepAlive {
 		c.closing = true
 	}
 	return nil
 }
 
 // checkTunnel finds out whether the request asks for another protocol than HTTP.
-// Upgrades to h2c are ignored, as are those of HTTP/1.0 (RFC 9110, 7.8).
 func (c *ServerConnection) checkTunnel(h *httpmsg.Headers, f *framing) *codec.Error {
 	if c.connect {
 		if f.encoding != noCoding {
 			return invalidTransferEncoding()
 		}
-		if f.length > 0 {
+		if f.sized && h.Get(httpmsg.ContentLength) != "0" {
 			return badRequest("http1.body_disallowed", "CONNECT with a body")
 		}
 		h.Remove(httpmsg.ContentLength)
@@ -282,7 +274,7 @@ func (c *ServerConnection) checkTunnel(h *httpmsg.Headers, f *framing) *codec.Er
 	if !f.persist.upgrade || !h.Has(httpmsg.Upgrade) {
 		return nil
 	}
-	if c.version == http10 || equalFold(h.Get(httpmsg.Upgrade), "h2c") {
+	if c.ignoresUpgrade(h) {
 		h.Remove(httpmsg.Upgrade)
 		h.Remove(httpmsg.HTTP2Settings)
 		return nil
@@ -294,13 +286,36 @@ func (c *ServerConnection) checkTunnel(h *httpmsg.Headers, f *framing) *codec.Er
 	return nil
 }
 
+// ignoresUpgrade takes the protocols out of the upgrade header that are to be
+// ignored, and reports whether none is left. Upgrades to h2c are always ignored.
+func (c *ServerConnection) ignoresUpgrade(h *httpmsg.Headers) bool {
+	protocols, _ := h.Joined("upgrade")
+	if equalFold(protocols, "h2c") {
+		return true
+	}
+	ignored := c.in.settings.IgnoredUpgrades
+	if len(ignored) == 0 {
+		return false
+	}
+	left := make([]string, 0, 4)
+	for rest := protocols; rest != ""; {
+		var protocol string
+		protocol, rest = nextToken(rest)
+		if !slices.ContainsFunc(ignored, func(m *match.String) bool { return m.Match(protocol) }) {
+			left = append(left, protocol)
+		}
+	}
+	h.Set(httpmsg.Upgrade, strings.Join(left, ","))
+	return len(left) == 0
+}
+
 // setAuthority lets the target's authority win over the host header, and checks
 // it. A request that has none has no :authority.
 func (c *ServerConnection) setAuthority(h *httpmsg.Headers, authority string, f *framing) *codec.Error {
 	switch {
 	case authority != "":
 		h.Set(httpmsg.Authority, authority)
-	case f.hosts == 0 && c.version == http10 && c.in.settings.DefaultHost != "":
+	case f.hosts == 0 && c.version != http11 && c.in.settings.DefaultHost != "":
 		h.Set(httpmsg.Authority, c.in.settings.DefaultHost)
 	case f.hosts == 0:
 		h.Remove(httpmsg.Authority)

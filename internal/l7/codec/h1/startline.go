@@ -18,7 +18,7 @@ type requestLine struct {
 type protocol uint8
 
 const (
-	otherVersion protocol = iota // well-formed, or none as in HTTP/0.9
+	otherVersion protocol = iota
 	http10
 	http11
 )
@@ -43,38 +43,38 @@ func protocolOf(p []byte) (v protocol, ok bool) {
 
 // parseRequestLine parses a line without its end.
 func parseRequestLine(line []byte, s *Settings) (r requestLine, err *codec.Error) {
-	part, rest, _ := cutBlank(line, s.Lenient)
+	part, rest := cutBlank(line)
 	if r.method = methodOf(part, s.AllowCustomMethods); r.method == "" {
 		return r, codecError("invalid method")
 	}
-	target, rest, more := cutBlank(rest, s.Lenient)
+	target, rest := cutBlank(rest)
 	if err := checkTarget(target); err != nil {
 		return r, err
 	}
 	r.target = stringOf(target)
-	if more {
-		var ok bool
-		if r.version, ok = protocolOf(rest); !ok {
-			return r, codecError("invalid version")
+	version := bytes.TrimRight(rest, blanks)
+	if len(version) == 0 {
+		if _, err := parseTarget(&r, s); err != nil {
+			return r, err
 		}
+		return r, lowVersion() // HTTP/0.9
+	}
+	var ok bool
+	if r.version, ok = protocolOf(version); !ok {
+		return r, codecError("invalid version")
 	}
 	return r, nil
 }
 
-// cutBlank cuts line at its first space; lenient takes any run of blanks.
-func cutBlank(line []byte, lenient bool) (part, rest []byte, found bool) {
-	i := bytes.IndexByte(line, ' ')
-	if lenient {
-		i = bytes.IndexAny(line, " \t")
-	}
+const blanks = " \t"
+
+// cutBlank cuts line at its first run of blanks.
+func cutBlank(line []byte) (part, rest []byte) {
+	i := bytes.IndexAny(line, blanks)
 	if i < 0 {
-		return line, nil, false
+		return line, nil
 	}
-	rest = line[i+1:]
-	if lenient {
-		rest = bytes.TrimLeft(rest, " \t")
-	}
-	return line[:i], rest, true
+	return line[:i], bytes.TrimLeft(line[i:], blanks)
 }
 
 func checkTarget(target []byte) *codec.Error {
@@ -83,10 +83,10 @@ func checkTarget(target []byte) *codec.Error {
 	}
 	for _, c := range target {
 		switch {
-		case c > '~' || c == '\t':
-			return codecError("invalid request target")
-		case c <= ' ':
+		case isControl(c):
 			return badRequest("http1.invalid_characters", "control character in the request target")
+		case c <= ' ' || c > '~':
+			return codecError("invalid request target")
 		}
 	}
 	return nil
@@ -99,8 +99,8 @@ func beginsRequest(p []byte, s *Settings) *codec.Error {
 		_, err := parseRequestLine(trimCR(p[:i]), s)
 		return err
 	}
-	part, _, complete := cutBlank(p, s.Lenient)
-	if complete && methodOf(part, s.AllowCustomMethods) == "" || !beginsMethod(part, s.AllowCustomMethods) {
+	part, _ := cutBlank(p)
+	if complete := len(part) < len(p); complete && methodOf(part, s.AllowCustomMethods) == "" || !beginsMethod(part, s.AllowCustomMethods) {
 		return codecError("invalid method")
 	}
 	return nil
@@ -127,7 +127,7 @@ func parseTarget(r *requestLine, s *Settings) (t target, err *codec.Error) {
 			return t, badRequest("http1.invalid_url", "CONNECT needs host:port")
 		}
 		return t, nil
-	case r.target[0] == '/', r.target == "*" && r.method == "OPTIONS":
+	case r.target[0] == '/', r.target[0] == '*' && r.method == "OPTIONS":
 		t.path = r.target
 		return t, nil
 	case r.target == "*":
@@ -190,24 +190,36 @@ func portOf(s string) string {
 	return s[i+1:]
 }
 
+// A statusLine is the first line of a response. Its strings are cut from the line.
+type statusLine struct {
+	code, reason string
+	version      protocol
+}
+
 // parseStatusLine parses a line without its end. The code has three digits.
-func parseStatusLine(line []byte, lenient bool) (status string, v protocol, err *codec.Error) {
-	version, rest, _ := bytes.Cut(line, []byte{' '})
-	code, _, _ := bytes.Cut(rest, []byte{' '})
-	v, ok := protocolOf(version)
-	if !ok || v == otherVersion && !lenient {
-		return "", v, codecError("invalid version in a response")
+func parseStatusLine(line []byte) (s statusLine, err *codec.Error) {
+	version, rest := cutBlank(line)
+	var ok bool
+	if s.version, ok = protocolOf(version); !ok {
+		return s, codecError("invalid version in a response")
 	}
+	code, reason := cutBlank(rest)
 	if len(code) != 3 || code[0] < '1' || code[0] > '9' || code[1]-'0' > 9 || code[2]-'0' > 9 {
-		return "", v, codecError("invalid status code")
+		return s, codecError("invalid status code")
 	}
-	return stringOf(code), v, nil
+	for _, c := range reason {
+		if isControl(c) {
+			return s, codecError("control character in a reason phrase")
+		}
+	}
+	s.code, s.reason = stringOf(code), stringOf(bytes.TrimRight(reason, blanks))
+	return s, nil
 }
 
 // beginsResponse is beginsRequest for a response.
-func beginsResponse(p []byte, s *Settings) *codec.Error {
+func beginsResponse(p []byte) *codec.Error {
 	if i := bytes.IndexByte(p, '\n'); i >= 0 {
-		_, _, err := parseStatusLine(trimCR(p[:i]), s.Lenient)
+		_, err := parseStatusLine(trimCR(p[:i]))
 		return err
 	}
 	const start = "HTTP/"

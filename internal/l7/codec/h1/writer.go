@@ -26,6 +26,10 @@ type writer struct {
 	// misframed: the body was not as long as content-length promised.
 	misframed bool
 	rooms     [1][]byte
+
+	// How the names of the head that is being written are spelled.
+	keys   httpmsg.KeyFormatter
+	proper bool
 }
 
 // headOverhead is the most that a head has besides its fields: a status line or
@@ -37,20 +41,31 @@ const headOverhead = 160
 func (w *writer) begin(n int) []byte {
 	room := w.out.Reserve(w.rooms[:0], 1)[0]
 	if len(room) >= n {
-		return room[:0]
+		return room[:0:len(room)]
 	}
 	w.out.Commit(w.rooms[:], 0)
 	w.rooms[0] = nil
 	return make([]byte, 0, n)
 }
 
-// commit adds p, which begin returned, to the output.
+// beginHead is begin for a head with these fields.
+func (w *writer) beginHead(h *httpmsg.Headers) []byte {
+	w.keys, w.proper = h.Formatter(), w.settings.ProperCaseWords
+	return w.begin(headSize(h))
+}
+
+// commit adds p, which began with what begin returned, to the output.
 func (w *writer) commit(p []byte) {
-	if w.rooms[0] == nil {
+	room := w.rooms[0]
+	switch {
+	case room == nil:
 		w.out.Append(p)
-		return
+	case len(p) > len(room): // a formatter took more than its share
+		w.out.Commit(w.rooms[:], 0)
+		w.out.Append(p)
+	default:
+		w.out.Commit(w.rooms[:], len(p))
 	}
-	w.out.Commit(w.rooms[:], len(p))
 	w.rooms[0] = nil
 }
 
@@ -92,32 +107,23 @@ func (w *writer) fields(p []byte, h *httpmsg.Headers, keep fieldFilter) []byte {
 }
 
 func (w *writer) field(p []byte, name, value string) []byte {
-	at := len(p)
-	p = append(p, name...)
-	if w.settings.ProperCaseWords {
-		properCase(p[at:])
+	switch {
+	case w.keys != nil:
+		p = w.keys.FormatKey(p, name)
+	case w.proper:
+		p = httpmsg.AppendProperCase(p, name)
+	default:
+		p = append(p, name...)
 	}
 	p = append(p, ": "...)
 	p = append(p, value...)
 	return append(p, "\r\n"...)
 }
 
-// properCase turns a letter at the start, or behind anything but letters and
-// digits, to upper case.
-func properCase(name []byte) {
-	word := false
-	for i, c := range name {
-		letter := 'a' <= c && c <= 'z'
-		if letter && !word {
-			name[i] = c &^ 0x20
-		}
-		word = letter || '0' <= c && c <= '9'
-	}
-}
-
 // setLength makes the body as long as content-length says.
 func (w *writer) setLength(contentLength string) {
-	w.mode, w.left = sized, uint64(max(parseLength(contentLength), 0))
+	w.mode = sized
+	w.left, _ = parseLength(contentLength)
 }
 
 // data appends a piece of the body and empties data.
@@ -155,9 +161,10 @@ func (w *writer) chunk(data *buffer.Buffer) {
 	w.out.AppendString("\r\n")
 }
 
-// trailers ends the message.
+// trailers ends the message. Their names are always lower case, as Envoy's are.
 func (w *writer) trailers(h *httpmsg.Headers) {
 	if w.mode == chunked {
+		w.keys, w.proper = nil, false
 		p := append(w.begin(headSize(h)), "0\r\n"...)
 		if w.settings.EnableTrailers {
 			p = w.fields(p, h, fieldFilter{})
