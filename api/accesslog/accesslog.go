@@ -9,6 +9,10 @@ type Logger interface {
 	Log(e *format.Entry)
 }
 
+// A Filter reports whether an entry is logged. It is called on the worker of the
+// stream; it must not block and keeps nothing of the entry.
+type Filter func(e *format.Entry) bool
+
 // Files opens the files that loggers write to; those with one name share it. Main
 // goroutine.
 type Files interface {

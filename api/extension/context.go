@@ -2,6 +2,7 @@ package extension
 
 import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
@@ -39,6 +40,9 @@ type Server interface {
 	ServiceCluster() string
 	ServiceNode() string
 	ServiceZone() string
+	// Node is the node message of the bootstrap, nil if it has none. It is shared: nobody
+	// writes to it.
+	Node() *corev3.Node
 	// Shards is the number of shards of statistics: one more than the highest Shard
 	// of a dispatcher.
 	Shards() int

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
@@ -71,4 +72,19 @@ type Compiler interface {
 	// Without a message it returns the default line of access logs. Errors go to errs;
 	// the result is nil then. The content type is the caller's business.
 	FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) Format
+}
+
+// Commands are operators that a formatter extension adds, by name: each compiles
+// what stands between the parentheses of %NAME(arg)%, "" if there is nothing. The
+// compiler applies the length limit. Main goroutine.
+type Commands map[string]func(arg string) (Operator, error)
+
+// An Operator is a compiled command. Its functions are called on any worker.
+type Operator struct {
+	// Text appends the value for e to dst. It reports false if there is none, and leaves
+	// dst as it was.
+	Text func(dst []byte, e *Entry) ([]byte, bool)
+	// Value returns the value for e where the command is all of a JSON value, nil if
+	// there is none. An operator without it is a string there.
+	Value func(e *Entry) *structpb.Value
 }

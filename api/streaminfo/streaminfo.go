@@ -55,6 +55,9 @@ type Stream struct {
 	// slice is not used again for another stream.
 	Failed      []Attempt
 	HealthCheck bool
+	// MatchUpstreamScheme asks for :scheme to say what the connection to the upstream
+	// speaks, in place of what the client used.
+	MatchUpstreamScheme bool
 	// RequestID is the value of x-request-id, "" if there is none.
 	RequestID string
 

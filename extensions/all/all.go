@@ -4,6 +4,7 @@ package all
 import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/file"
+	celfilter "github.com/nuncio-proxy/nuncio/extensions/accessloggers/filters/cel"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/stream"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/buffer"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/cors"
@@ -17,15 +18,23 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/echo"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/tcpproxy"
+	"github.com/nuncio-proxy/nuncio/extensions/formatters/cel"
+	"github.com/nuncio-proxy/nuncio/extensions/formatters/metadata"
+	"github.com/nuncio-proxy/nuncio/extensions/formatters/reqwithoutquery"
 	"github.com/nuncio-proxy/nuncio/extensions/headerformatters/preservecase"
 )
 
 // Factories returns a factory of each extension, for proxymain.Main.
 func Factories() []extension.Factory {
 	return []extension.Factory{
+		celfilter.Factory{},
 		file.Factory{},
 		stream.Stderr{},
 		stream.Stdout{},
+
+		cel.Factory{},
+		metadata.Factory{},
+		reqwithoutquery.Factory{},
 
 		buffer.Factory{},
 		cors.Factory{},

@@ -11,11 +11,30 @@ import (
 // coalesce is COALESCE({"operators": [...]}): the value of the first operator that
 // has one. An operator is written as its name, or as an object with command, param
 // and max_length.
-func (c *Compiler) coalesce(arg string) (operator, error) {
-	var config map[string]json.RawMessage
+func (c *Compiler) coalesce(arg string) (inText, alone operator, err error) {
+	entries, err := coalesceEntries(arg)
+	if err != nil {
+		return nil, nil, err
+	}
+	inTexts, alones := make([]piece, len(entries)), make([]piece, len(entries))
+	for i, entry := range entries {
+		p, err := c.coalesceEntry(entry)
+		if err != nil {
+			return nil, nil, fmt.Errorf("COALESCE: failed to parse operator at index %d: %w", i, err)
+		}
+		inTexts[i], alones[i] = p, p
+		if p.alone != nil {
+			alones[i].op = p.alone
+		}
+	}
+	return first(inTexts), first(alones), nil
+}
+
+func coalesceEntries(arg string) ([]json.RawMessage, error) {
 	if !json.Valid([]byte(arg)) {
 		return nil, errors.New("COALESCE: failed to parse JSON configuration")
 	}
+	var config map[string]json.RawMessage
 	var entries []json.RawMessage
 	switch err := json.Unmarshal([]byte(arg), &config); {
 	case err != nil || config["operators"] == nil:
@@ -25,13 +44,11 @@ func (c *Compiler) coalesce(arg string) (operator, error) {
 	case len(entries) == 0:
 		return nil, errors.New("COALESCE: 'operators' array must not be empty")
 	}
-	choices := make([]piece, len(entries))
-	for i, entry := range entries {
-		var err error
-		if choices[i], err = c.coalesceEntry(entry); err != nil {
-			return nil, fmt.Errorf("COALESCE: failed to parse operator at index %d: %w", i, err)
-		}
-	}
+	return entries, nil
+}
+
+// first prints the first of the choices that has a value.
+func first(choices []piece) operator {
 	return func(dst []byte, e *format.Entry) ([]byte, kind) {
 		start := len(dst)
 		for i := range choices {
@@ -43,7 +60,7 @@ func (c *Compiler) coalesce(arg string) (operator, error) {
 			}
 		}
 		return dst, missing
-	}, nil
+	}
 }
 
 func (c *Compiler) coalesceEntry(entry json.RawMessage) (piece, error) {

@@ -10,6 +10,7 @@ package format
 import (
 	"strings"
 
+	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
 )
 
@@ -26,12 +27,14 @@ type Options struct {
 	// LookupEnv looks up environment variables, as os.LookupEnv does. It is called
 	// while formats are compiled.
 	LookupEnv func(name string) (value string, ok bool)
+	// Context is what formatter extensions get; its Registry may be nil.
+	Context extension.Context
 }
 
 // A Compiler compiles formats. It implements api/format.Compiler. Main goroutine.
 type Compiler struct {
 	options   Options
-	operators map[string]spec
+	operators table
 }
 
 // NewCompiler returns a compiler.
@@ -39,7 +42,9 @@ func NewCompiler(o Options) *Compiler {
 	if o.LookupEnv == nil {
 		o.LookupEnv = func(string) (string, bool) { return "", false }
 	}
-	return &Compiler{options: o, operators: operators()}
+	c := &Compiler{options: o, operators: operators()}
+	c.addBuiltIn()
+	return c
 }
 
 // Compile compiles a text format. The errors have Envoy's words, which tools look
@@ -70,7 +75,9 @@ type operator func(dst []byte, e *format.Entry) ([]byte, kind)
 type piece struct {
 	lit string
 	op  operator // nil for literal text
-	max int      // the most bytes of the value, -1 for no limit
+	// alone stands for op where the piece is all of a JSON value; nil if op serves both.
+	alone operator
+	max   int // the most bytes of the value, -1 for no limit
 	// encode says that a client can put any byte into the value. Control characters are
 	// percent-encoded in text, so that nobody can forge a line.
 	encode bool

@@ -9,39 +9,6 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
 
-// GRPCStatus returns the gRPC status of a response: that of its trailers, of its
-// headers, or the one that stands for its HTTP status. It is -1 if what was sent is
-// no number, and not ok without a response. Any worker.
-func GRPCStatus(e *format.Entry) (status int, ok bool) {
-	value := get(e.Trailers, httpmsg.GRPCStatus)
-	if value == "" {
-		value = get(e.Response, httpmsg.GRPCStatus)
-	}
-	if value != "" {
-		n, err := strconv.ParseUint(value, 10, 31)
-		if err != nil {
-			return -1, true
-		}
-		return int(n), true
-	}
-	switch e.Stream.ResponseCode {
-	case 0:
-		return 0, false
-	case 400:
-		return 13, true // Internal
-	case 401:
-		return 16, true // Unauthenticated
-	case 403:
-		return 7, true // PermissionDenied
-	case 404:
-		return 12, true // Unimplemented
-	case 429, 502, 503, 504:
-		return 14, true // Unavailable
-	default:
-		return 2, true // Unknown
-	}
-}
-
 type grpcForm int
 
 const (
@@ -79,7 +46,7 @@ func grpcStatus(form grpcForm) operator {
 		if !isGRPC || rest != "" && rest[0] != '+' {
 			return dst, missing
 		}
-		status, ok := GRPCStatus(e)
+		status, ok := e.GRPCStatus()
 		switch {
 		case !ok:
 			return dst, missing

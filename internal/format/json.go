@@ -176,5 +176,9 @@ func (c *Compiler) compileString(s string, path conf.Path, errs *conf.Errors) no
 	case pieces[0].op == nil:
 		return static(`"` + pieces[0].lit + `"`)
 	}
-	return &typed{pieces[0]}
+	p := pieces[0]
+	if p.alone != nil {
+		p.op = p.alone
+	}
+	return &typed{p}
 }

@@ -1,7 +1,6 @@
 package format
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -31,10 +30,7 @@ type header struct {
 	id   httpmsg.ID
 }
 
-func newHeader(name string) header {
-	name = strings.ToLower(name)
-	return header{name, httpmsg.Lookup(name)}
-}
+func newHeader(name string) header { return header{name, httpmsg.Lookup(name)} }
 
 // find returns the value of the first field with the name.
 func (x *header) find(h *httpmsg.Headers) (value string, ok bool) {
@@ -57,16 +53,11 @@ func get(h *httpmsg.Headers, id httpmsg.ID) string {
 // headerSpec is NAME(X?Y): the header X, or else Y.
 func headerSpec(of func(*format.Entry) *httpmsg.Headers) spec {
 	build := func(_ *Compiler, arg string) (operator, error) {
-		main, alternative, _ := strings.Cut(arg, "?")
-		if strings.Contains(alternative, "?") {
-			return nil, fmt.Errorf("More than 1 alternative header specified in token: %s", arg)
+		names, err := format.ParseHeaderNames(arg)
+		if err != nil {
+			return nil, err
 		}
-		for _, b := range []byte(main + alternative) {
-			if !isHeaderByte(b) {
-				return nil, errors.New("Invalid header configuration. Format string contains invalid characters.")
-			}
-		}
-		x, y := newHeader(main), newHeader(alternative)
+		x, y := newHeader(names[0]), newHeader(names[1])
 		return func(dst []byte, e *format.Entry) ([]byte, kind) {
 			h := of(e)
 			value, ok := x.find(h)
@@ -80,11 +71,6 @@ func headerSpec(of func(*format.Entry) *httpmsg.Headers) spec {
 		}, nil
 	}
 	return spec{args: requiredArgs, limit: true, build: build}
-}
-
-// isHeaderByte reports whether b may stand in a header name or pseudo-header.
-func isHeaderByte(b byte) bool {
-	return b > ' ' && b < 0x7f && !strings.ContainsRune("\"(),/;<=>?@[\\]{}", rune(b))
 }
 
 // choose returns the index of the option that is written, 0 for none.

@@ -16,7 +16,7 @@ import (
 // A source is where metadata comes from, by name space.
 type source func(*streaminfo.Stream) map[string]*structpb.Struct
 
-// metadata adds the operators on metadata and filter state.
+// metadata adds the operators on metadata.
 func (t table) metadata() {
 	dynamic := func(s *streaminfo.Stream) map[string]*structpb.Struct { return s.Metadata }
 	cluster := func(s *streaminfo.Stream) map[string]*structpb.Struct { return s.Upstream.ClusterMetadata }
@@ -33,10 +33,10 @@ func (t table) metadata() {
 	of := func(from source) func(*Compiler, string) (operator, error) {
 		return func(_ *Compiler, arg string) (operator, error) { return metadata(from, arg), nil }
 	}
-	t["DYNAMIC_METADATA"] = spec{requiredArgs, true, true, of(dynamic)}
-	t["CLUSTER_METADATA"] = spec{requiredArgs, false, true, of(cluster)}
-	t["UPSTREAM_METADATA"] = spec{requiredArgs, false, true, of(host)}
-	t["METADATA"] = spec{optionalArgs, true, true, func(_ *Compiler, arg string) (operator, error) {
+	t["DYNAMIC_METADATA"] = spec{args: requiredArgs, limit: true, encode: true, build: of(dynamic)}
+	t["CLUSTER_METADATA"] = spec{args: requiredArgs, encode: true, build: of(cluster)}
+	t["UPSTREAM_METADATA"] = spec{args: requiredArgs, encode: true, build: of(host)}
+	t["METADATA"] = spec{limit: true, encode: true, args: optionalArgs, build: func(_ *Compiler, arg string) (operator, error) {
 		name, arg, _ := strings.Cut(arg, ":")
 		from := sources[name]
 		if from == nil {
@@ -44,7 +44,6 @@ func (t table) metadata() {
 		}
 		return metadata(from, arg), nil
 	}}
-	t["FILTER_STATE"] = spec{optionalArgs, true, true, buildFilterState}
 }
 
 // metadata prints the value at namespace:key:key...
@@ -122,39 +121,4 @@ func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := len(dst)
 	return append(escapeJSON(append(dst, s...), start), '"')
-}
-
-// buildFilterState is FILTER_STATE(key:PLAIN|TYPED): an object of the stream's or the
-// connection's filter state, which is printed if it is a string or has a String
-// method. TYPED, the default, makes it a JSON string.
-func buildFilterState(_ *Compiler, arg string) (operator, error) {
-	key, rest, hasForm := strings.Cut(arg, ":")
-	form, field, hasField := strings.Cut(rest, ":")
-	switch {
-	case key == "":
-		return nil, fmt.Errorf("Invalid filter state configuration, key cannot be empty.")
-	case hasForm && form != "PLAIN" && form != "TYPED" && form != "FIELD":
-		return nil, fmt.Errorf("Invalid filter state serialize type, only support PLAIN/TYPED/FIELD.")
-	case hasField != (form == "FIELD") || form == "FIELD" && field == "":
-		return nil, fmt.Errorf("Invalid filter state serialize type, FIELD should be used with the field name.")
-	case form == "FIELD":
-		return nil, fmt.Errorf("FILTER_STATE with FIELD is not implemented")
-	}
-	return func(dst []byte, e *format.Entry) ([]byte, kind) {
-		value := e.Stream.FilterState[key]
-		if value == nil {
-			value = connection(e.Stream).FilterState[key]
-		}
-		s, ok := value.(string)
-		if v, stringer := value.(fmt.Stringer); stringer {
-			s, ok = v.String(), true
-		}
-		switch {
-		case !ok:
-			return dst, missing
-		case form == "PLAIN":
-			return append(dst, s...), text
-		}
-		return appendString(dst, s), literal
-	}, nil
 }

@@ -21,13 +21,16 @@ const (
 type spec struct {
 	args   argRule
 	limit  bool // a :max suffix is allowed
+	uncut  bool // and without effect
 	encode bool // see piece
-	// build is nil for an operator that is not implemented.
+	// build compiles the argument. An operator whose value in text is not that alone in
+	// JSON has both instead; one that is not implemented has neither.
 	build func(c *Compiler, arg string) (operator, error)
+	both  func(c *Compiler, arg string) (inText, alone operator, err error)
 }
 
 // operators returns the table of all operators that Envoy knows.
-func operators() map[string]spec {
+func operators() table {
 	t := table{}
 	t.message()
 	t.sizes()
@@ -36,14 +39,12 @@ func operators() map[string]spec {
 	t.upstream()
 	t.durations()
 	t.metadata()
+	t.filterState()
+	t.xfcc()
 	t.nothing()
-	t["COALESCE"] = spec{requiredArgs, true, true, (*Compiler).coalesce}
-	for _, name := range []string{
-		"CEL", "TYPED_CEL", "XFCC_VALUE", "UPSTREAM_FILTER_STATE",
-		"ROUTE_RESOLUTION_TIME_US",
-	} {
-		t[name] = spec{}
-	}
+	t["COALESCE"] = spec{args: requiredArgs, limit: true, encode: true, both: (*Compiler).coalesce}
+	// The clock of a worker stands still while a route is looked up.
+	t["ROUTE_RESOLUTION_TIME_US"] = spec{}
 	return t
 }
 

@@ -106,7 +106,7 @@ func (c *Compiler) operator(cmd command) (piece, error) {
 	switch {
 	case !ok:
 		return piece{}, fmt.Errorf("Not supported field in StreamInfo: %s", cmd.name)
-	case s.build == nil:
+	case s.build == nil && s.both == nil:
 		return piece{}, fmt.Errorf("the operator %s is not implemented", cmd.name)
 	case s.args == noArgs && (cmd.arg != "" || cmd.max >= 0):
 		return piece{}, fmt.Errorf("%s does not take any parameters or length", cmd.name)
@@ -115,6 +115,15 @@ func (c *Compiler) operator(cmd command) (piece, error) {
 	case !s.limit && cmd.max >= 0:
 		return piece{}, fmt.Errorf("%s does not allow length to be specified.", cmd.name)
 	}
-	op, err := s.build(c, cmd.arg)
-	return piece{op: op, max: cmd.max, encode: s.encode}, err
+	p := piece{max: cmd.max, encode: s.encode}
+	if s.uncut {
+		p.max = -1
+	}
+	var err error
+	if s.both != nil {
+		p.op, p.alone, err = s.both(c, cmd.arg)
+	} else {
+		p.op, err = s.build(c, cmd.arg)
+	}
+	return p, err
 }

@@ -5,7 +5,6 @@ import (
 	"os"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	metadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/formatter/metadata/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/format"
@@ -31,12 +30,7 @@ func (c *Compiler) FromProto(msg *corev3.SubstitutionFormatString, path conf.Pat
 		msg = &corev3.SubstitutionFormatString{Format: &corev3.SubstitutionFormatString_TextFormat{TextFormat: DefaultText}}
 	}
 	conf.Check(msg, Fields(), path, errs)
-	for i, f := range msg.GetFormatters() {
-		// The operators of this one need no permission any more.
-		if config := f.GetTypedConfig(); !config.MessageIs(&metadatav3.Metadata{}) {
-			errs.Add(path.Field("formatters").Index(i), "the formatter %s is not implemented", config.GetTypeUrl())
-		}
-	}
+	c = c.with(msg.GetFormatters(), path.Field("formatters"), errs)
 	var result format.Format
 	switch f := msg.GetFormat().(type) {
 	case *corev3.SubstitutionFormatString_TextFormat:

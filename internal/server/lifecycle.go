@@ -114,6 +114,9 @@ func (v *serverView) ServiceNode() string { return v.bootstrap.GetNode().GetId()
 // ServiceZone implements extension.Server.
 func (v *serverView) ServiceZone() string { return v.bootstrap.GetNode().GetLocality().GetZone() }
 
+// Node implements extension.Server.
+func (v *serverView) Node() *corev3.Node { return v.bootstrap.GetNode() }
+
 // Shards implements extension.Server.
 func (v *serverView) Shards() int { return int(max(v.options.Concurrency, 1)) + 1 }
 

@@ -192,7 +192,6 @@ func (s *Server) newLoop(name string, shard int) (loop *event.Loop, err error) {
 func (s *Server) build(errs *conf.Errors) {
 	root, path := s.store.Root(), conf.Path{}
 	s.runtime = runtimeconf.New(s.bootstrap.GetLayeredRuntime(), root, path.Field("layered_runtime"), errs)
-	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv})
 	s.files = accesslog.NewFiles(accesslog.FilesOptions{
 		Shards: len(s.workers) + 1, Stats: root.Scope("filesystem."),
 		FlushInterval: s.options.FileFlushInterval, FlushMinSize: int(s.options.FileFlushMinSize) << 10,
@@ -201,9 +200,11 @@ func (s *Server) build(errs *conf.Errors) {
 		Strategy: drain.Strategy(s.options.DrainStrategy), Time: s.options.DrainTime, Now: time.Now,
 	})
 	ctx := extension.Context{
-		Registry: s.registry, Stats: root, Runtime: s.runtime, Formats: s.formats, Server: (*serverView)(s),
+		Registry: s.registry, Stats: root, Runtime: s.runtime, Server: (*serverView)(s),
 		Log: s.log.Logger("config"), Files: s.files,
 	}
+	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv, Context: ctx})
+	ctx.Formats = s.formats
 	ctx.AccessLogs = accesslog.NewBuilder(ctx)
 	s.resolver = dns.New(dns.ReadSystem("/etc/resolv.conf"), "/etc/hosts", nil, dns.NewStats(root.Scope("dns.cares.")))
 	s.clusters = cluster.NewManager(cluster.Options{

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	echov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/echo/v3"
 	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
@@ -236,6 +237,7 @@ func (r *rig) HealthCheckFailed() bool      { return !r.healthy.Load() }
 func (r *rig) ServiceCluster() string       { return "" }
 func (r *rig) ServiceNode() string          { return "" }
 func (r *rig) ServiceZone() string          { return "" }
+func (r *rig) Node() *corev3.Node           { return nil }
 func (r *rig) Shards() int                  { return 3 }
 func (r *rig) Log(e *format.Entry) {
 	r.logs = append(r.logs, fmt.Sprintf("%s %s %s %d %d", e.Stream.Downstream.ListenerName, e.Stream.Flags.Append(nil),

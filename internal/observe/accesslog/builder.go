@@ -34,7 +34,7 @@ func Fields() conf.Fields {
 		"filter.status_code_filter", "filter.duration_filter", "filter.not_health_check_filter",
 		"filter.traceable_filter", "filter.runtime_filter", "filter.and_filter", "filter.or_filter",
 		"filter.header_filter", "filter.response_flag_filter", "filter.grpc_status_filter",
-		"filter.metadata_filter", "filter.log_type_filter",
+		"filter.metadata_filter", "filter.log_type_filter", "filter.extension_filter",
 	}}
 }
 
@@ -50,10 +50,15 @@ func (b *Builder) Build(config []*accesslogv3.AccessLog, path conf.Path, errs *c
 	return loggers
 }
 
+// BuildFilter implements api/extension.AccessLogs.
+func (b *Builder) BuildFilter(c *accesslogv3.AccessLogFilter, path conf.Path, errs *conf.Errors) accesslog.Filter {
+	return b.filter(c, path, errs)
+}
+
 // build returns one logger. It is of no use if there are errors.
 func (b *Builder) build(c *accesslogv3.AccessLog, path conf.Path, errs *conf.Errors) accesslog.Logger {
 	conf.Check(c, Fields(), path, errs)
-	var pass filter
+	var pass accesslog.Filter
 	if c.GetFilter() != nil {
 		pass = b.filter(c.GetFilter(), path.Field("filter"), errs)
 	}
@@ -76,7 +81,7 @@ func (b *Builder) build(c *accesslogv3.AccessLog, path conf.Path, errs *conf.Err
 
 // filtered is a logger with a filter.
 type filtered struct {
-	pass   filter
+	pass   accesslog.Filter
 	logger accesslog.Logger
 }
 

@@ -56,10 +56,21 @@ func (v values) Percent(key string, d uint32) uint32 {
 	return uint32(v.Integer(key, uint64(d)))
 }
 
+// errorsOnly is an extension filter, and its factory.
+type errorsOnly struct{}
+
+func (errorsOnly) Name() string          { return "errorsOnly" }
+func (errorsOnly) Category() string      { return extension.AccessLogFilters }
+func (errorsOnly) Config() proto.Message { return &streamv3.StderrAccessLog{} }
+func (errorsOnly) Fields() []conf.Fields { return nil }
+func (errorsOnly) BuildAccessLogFilter(proto.Message, extension.Context, conf.Path, *conf.Errors) accesslog.Filter {
+	return func(e *format.Entry) bool { return e.Stream.ResponseCode >= 400 }
+}
+
 func newBuilder(t *testing.T, factory *counting, runtime values) *Builder {
 	t.Helper()
 	registry := &extension.Registry{}
-	if err := registry.Add(factory); err != nil {
+	if err := registry.Add(factory, errorsOnly{}); err != nil {
 		t.Fatal(err)
 	}
 	return NewBuilder(extension.Context{Registry: registry, Runtime: runtime})
@@ -131,6 +142,7 @@ func TestFilters(t *testing.T) {
 		return func(e *format.Entry) { e.Stream.RequestID, e.Random = id, 99 }
 	}
 	const yes, no = `{"not_health_check_filter":{}}`, `{"traceable_filter":{}}`
+	const ours = `{"extension_filter":{"name":"ours","typed_config":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog"}}}`
 	const half = `{"runtime_filter":{"runtime_key":"k","percent_sampled":{"numerator":50}}}`
 	for _, test := range []struct {
 		filter  string
@@ -151,6 +163,8 @@ func TestFilters(t *testing.T) {
 		{`{"and_filter":{"filters":[` + yes + `,` + no + `]}}`, nil, nil, false},
 		{`{"or_filter":{"filters":[` + no + `,` + yes + `]}}`, nil, nil, true},
 		{`{"or_filter":{"filters":[` + no + `,` + no + `]}}`, nil, nil, false},
+		{ours, nil, nil, true}, {ours, nil, func(e *format.Entry) { e.Stream.ResponseCode = 200 }, false},
+		{`{"and_filter":{"filters":[` + ours + `,` + no + `]}}`, nil, nil, false},
 		{`{"header_filter":{"header":{"name":"a"}}}`, nil, nil, false},
 		{`{"header_filter":{"header":{"name":"a"}}}`, nil, func(e *format.Entry) { e.Request.Add("a", "") }, true},
 		{`{"header_filter":{"header":{"name":"a"}}}`, nil, func(e *format.Entry) { e.Request = nil }, false},
@@ -199,7 +213,7 @@ func TestFilters(t *testing.T) {
 func TestBuildErrors(t *testing.T) {
 	config := `[
 		{"name":"a","filter":{"extension_filter":{"name":"x"}},"typed_config":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"}},
-		{"name":"b","filter":{"and_filter":{"filters":[{"extension_filter":{"name":"x"}},{"response_flag_filter":{"flags":["NOPE"]}}]}},"typed_config":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"}},
+		{"name":"b","filter":{"and_filter":{"filters":[{"extension_filter":{"name":"x","typed_config":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"}}},{"response_flag_filter":{"flags":["NOPE"]}}]}},"typed_config":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"}},
 		{"name":"c","typed_config":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog"}},
 		{"name":"d"},
 		{"name":"e","typed_config":{"@type":"type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog","log_format":{"text_format":""}}},
@@ -227,8 +241,8 @@ func TestBuildErrors(t *testing.T) {
 		t.Errorf("%d loggers", len(loggers))
 	}
 	want := strings.Join([]string{
-		"access_log[0].filter.extension_filter: field extension_filter is not implemented",
-		"access_log[1].filter.and_filter.filters[0].extension_filter: field extension_filter is not implemented",
+		"access_log[0].filter.extension_filter.typed_config: must be set",
+		"access_log[1].filter.and_filter.filters[0].extension_filter.typed_config: Didn't find a registered implementation for 'x' with type URL: 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog'",
 		`access_log[1].filter.and_filter.filters[1].response_flag_filter.flags[0]: "NOPE" is no response flag`,
 		"access_log[2].typed_config: Didn't find a registered implementation for 'c' with type URL: 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StderrAccessLog'",
 		"access_log[3].typed_config: must be set",
@@ -241,7 +255,7 @@ func TestBuildErrors(t *testing.T) {
 
 func TestFields(t *testing.T) {
 	_, missing, err := Fields().Split((&accesslogv3.AccessLog{}).ProtoReflect().Descriptor())
-	if err != nil || len(missing) != 1 || missing[0] != "filter.extension_filter" {
+	if err != nil || len(missing) != 0 {
 		t.Errorf("missing %v, %v", missing, err)
 	}
 }

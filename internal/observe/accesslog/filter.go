@@ -7,19 +7,17 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
+	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
-	formatter "github.com/nuncio-proxy/nuncio/internal/format"
 )
 
-// A filter reports whether an entry is logged. Any worker.
-type filter func(e *format.Entry) bool
-
 // filter compiles a filter. Errors go to errs; the result is of no use then.
-func (b *Builder) filter(c *accesslogv3.AccessLogFilter, path conf.Path, errs *conf.Errors) filter {
+func (b *Builder) filter(c *accesslogv3.AccessLogFilter, path conf.Path, errs *conf.Errors) accesslog.Filter {
 	switch f := c.GetFilterSpecifier().(type) {
 	case *accesslogv3.AccessLogFilter_StatusCodeFilter:
 		return b.comparison(f.StatusCodeFilter.GetComparison(), func(e *format.Entry) uint64 {
@@ -47,7 +45,7 @@ func (b *Builder) filter(c *accesslogv3.AccessLogFilter, path conf.Path, errs *c
 	case *accesslogv3.AccessLogFilter_OrFilter:
 		some := b.filters(f.OrFilter.GetFilters(), path.Field("or_filter").Field("filters"), errs)
 		return func(e *format.Entry) bool {
-			return slices.ContainsFunc(some, func(pass filter) bool { return pass(e) })
+			return slices.ContainsFunc(some, func(pass accesslog.Filter) bool { return pass(e) })
 		}
 	case *accesslogv3.AccessLogFilter_HeaderFilter:
 		return header(f.HeaderFilter, path.Field("header_filter"), errs)
@@ -60,17 +58,29 @@ func (b *Builder) filter(c *accesslogv3.AccessLogFilter, path conf.Path, errs *c
 	case *accesslogv3.AccessLogFilter_LogTypeFilter:
 		return logType(f.LogTypeFilter)
 	case *accesslogv3.AccessLogFilter_ExtensionFilter:
-		if path.Last() != "filter" { // Fields speaks for the outermost one
-			errs.Add(path.Field("extension_filter"), "field extension_filter is not implemented")
-		}
+		return b.extension(f.ExtensionFilter, path.Field("extension_filter"), errs)
 	default:
 		errs.Add(path, "filter_specifier is required")
 	}
 	return nil
 }
 
-func (b *Builder) filters(config []*accesslogv3.AccessLogFilter, path conf.Path, errs *conf.Errors) []filter {
-	out := make([]filter, len(config))
+func (b *Builder) extension(c *accesslogv3.ExtensionFilter, path conf.Path, errs *conf.Errors) accesslog.Filter {
+	at := path.Field("typed_config")
+	msg := extension.Unpack(c.GetTypedConfig(), at, errs)
+	if msg == nil {
+		return nil
+	}
+	factory, ok := b.ctx.Registry.ForMessage(extension.AccessLogFilters, msg).(extension.AccessLogFilterFactory)
+	if !ok {
+		errs.Add(at, "Didn't find a registered implementation for '%s' with type URL: '%s'", c.GetName(), c.GetTypedConfig().GetTypeUrl())
+		return nil
+	}
+	return factory.BuildAccessLogFilter(msg, b.ctx, at, errs)
+}
+
+func (b *Builder) filters(config []*accesslogv3.AccessLogFilter, path conf.Path, errs *conf.Errors) []accesslog.Filter {
+	out := make([]accesslog.Filter, len(config))
 	for i, c := range config {
 		out[i] = b.filter(c, path.Index(i), errs)
 	}
@@ -87,7 +97,7 @@ func milliseconds(e *format.Entry) uint64 {
 }
 
 // comparison compares a number with one that the runtime may override.
-func (b *Builder) comparison(c *accesslogv3.ComparisonFilter, get func(*format.Entry) uint64) filter {
+func (b *Builder) comparison(c *accesslogv3.ComparisonFilter, get func(*format.Entry) uint64) accesslog.Filter {
 	loader, key, value := b.ctx.Runtime, c.GetValue().GetRuntimeKey(), uint64(c.GetValue().GetDefaultValue())
 	op := c.GetOp()
 	return func(e *format.Entry) bool {
@@ -110,7 +120,7 @@ func (b *Builder) comparison(c *accesslogv3.ComparisonFilter, get func(*format.E
 
 // runtime logs a share of the requests. All proxies that a request passes decide the
 // same, by its ID, unless they are told otherwise or it has none.
-func (b *Builder) runtime(c *accesslogv3.RuntimeFilter) filter {
+func (b *Builder) runtime(c *accesslogv3.RuntimeFilter) accesslog.Filter {
 	denominator := uint64(100)
 	switch c.GetPercentSampled().GetDenominator() {
 	case typev3.FractionalPercent_TEN_THOUSAND:
@@ -133,7 +143,7 @@ func (b *Builder) runtime(c *accesslogv3.RuntimeFilter) filter {
 	}
 }
 
-func header(c *accesslogv3.HeaderFilter, path conf.Path, errs *conf.Errors) filter {
+func header(c *accesslogv3.HeaderFilter, path conf.Path, errs *conf.Errors) accesslog.Filter {
 	m := match.NewHeader(c.GetHeader(), path.Field("header"), errs)
 	none := &httpmsg.Headers{} // of a connection; only read
 	return func(e *format.Entry) bool {
@@ -145,7 +155,7 @@ func header(c *accesslogv3.HeaderFilter, path conf.Path, errs *conf.Errors) filt
 }
 
 // responseFlags passes entries with one of the flags, or with any if none is named.
-func responseFlags(c *accesslogv3.ResponseFlagFilter, path conf.Path, errs *conf.Errors) filter {
+func responseFlags(c *accesslogv3.ResponseFlagFilter, path conf.Path, errs *conf.Errors) accesslog.Filter {
 	var wanted streaminfo.Flags
 	for i, name := range c.GetFlags() {
 		flag, ok := streaminfo.ParseFlag(name)
@@ -160,7 +170,7 @@ func responseFlags(c *accesslogv3.ResponseFlagFilter, path conf.Path, errs *conf
 	return func(e *format.Entry) bool { return e.Stream.Flags&wanted != 0 }
 }
 
-func grpcStatus(c *accesslogv3.GrpcStatusFilter) filter {
+func grpcStatus(c *accesslogv3.GrpcStatusFilter) accesslog.Filter {
 	var wanted [17]bool
 	for _, s := range c.GetStatuses() {
 		if s >= 0 && int(s) < len(wanted) {
@@ -169,7 +179,7 @@ func grpcStatus(c *accesslogv3.GrpcStatusFilter) filter {
 	}
 	exclude := c.GetExclude()
 	return func(e *format.Entry) bool {
-		status, ok := formatter.GRPCStatus(e)
+		status, ok := e.GRPCStatus()
 		if !ok {
 			status = 2 // Unknown
 		}
@@ -178,7 +188,7 @@ func grpcStatus(c *accesslogv3.GrpcStatusFilter) filter {
 	}
 }
 
-func logType(c *accesslogv3.LogTypeFilter) filter {
+func logType(c *accesslogv3.LogTypeFilter) accesslog.Filter {
 	var names []string
 	for _, t := range c.GetTypes() {
 		names = append(names, t.String())

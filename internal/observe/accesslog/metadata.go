@@ -7,13 +7,14 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/match"
 )
 
 // metadata compares a value of the dynamic metadata, if there is one.
-func metadata(c *accesslogv3.MetadataFilter, path conf.Path, errs *conf.Errors) filter {
+func metadata(c *accesslogv3.MetadataFilter, path conf.Path, errs *conf.Errors) accesslog.Filter {
 	m := c.GetMatcher()
 	matches := value(m.GetValue(), path.Field("matcher").Field("value"), errs)
 	namespace, invert := m.GetFilter(), m.GetInvert()
