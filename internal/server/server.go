@@ -235,7 +235,7 @@ func (s *Server) parseClusters(path conf.Path, errs *conf.Errors) {
 		}
 		names[msg.GetName()] = true
 		s.clusters.Declare(msg.GetName())
-		if c := cluster.Parse(msg, at, errs); c != nil {
+		if c := cluster.Parse(msg, s.registry, at, errs); c != nil {
 			s.static = append(s.static, c)
 		}
 	}

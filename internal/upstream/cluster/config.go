@@ -86,7 +86,7 @@ func rawBufferFields() conf.Fields {
 }
 
 // ParseAll reads the clusters of a list, whose names must differ. Main goroutine.
-func ParseAll(msgs []*clusterv3.Cluster, path conf.Path, errs *conf.Errors) []*Config {
+func ParseAll(msgs []*clusterv3.Cluster, registry *extension.Registry, path conf.Path, errs *conf.Errors) []*Config {
 	var configs []*Config
 	seen := map[string]bool{}
 	for i, msg := range msgs {
@@ -95,16 +95,16 @@ func ParseAll(msgs []*clusterv3.Cluster, path conf.Path, errs *conf.Errors) []*C
 			continue
 		}
 		seen[msg.GetName()] = true
-		if c := Parse(msg, path.Index(i), errs); c != nil {
+		if c := Parse(msg, registry, path.Index(i), errs); c != nil {
 			configs = append(configs, c)
 		}
 	}
 	return configs
 }
 
-// Parse reads the configuration of a cluster. What is wrong with it goes to errs;
+// Parse reads the configuration of a cluster, with the extensions of registry. What is wrong with it goes to errs;
 // the result is nil then. Main goroutine.
-func Parse(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) *Config {
+func Parse(msg *clusterv3.Cluster, registry *extension.Registry, path conf.Path, errs *conf.Errors) *Config {
 	before := len(*errs)
 	conf.Check(msg, clusterFields(), path, errs)
 	c := &Config{Message: msg, Info: info(msg), WaitForWarm: msg.GetWaitForWarmOnInit() == nil || msg.GetWaitForWarmOnInit().GetValue()}
@@ -118,7 +118,7 @@ func Parse(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) *Config {
 	c.Endpoints = parseLoadAssignment(msg.GetLoadAssignment(), c.Discovery, path.Field("load_assignment"), errs)
 	c.Balancing = parseBalancing(msg, path, errs)
 	c.Limits = parseLimits(msg.GetCircuitBreakers())
-	c.Protocol = parseProtocol(msg, path, errs)
+	c.Protocol = parseProtocol(msg, registry, path, errs)
 	c.Info.MaxResponseHeadersKB = c.Protocol.Codec.MaxHeadersKB
 	c.Info.MaxStreamDuration = c.Protocol.MaxStreamDuration
 	c.Info.PicksByHash = c.Balancing.Policy == lb.RingHash || c.Balancing.Policy == lb.Maglev

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/protoconv"
 )
@@ -33,7 +34,7 @@ func load(t *testing.T, yaml string) *clusterv3.Cluster {
 func mustParse(t *testing.T, yaml string) *Config {
 	t.Helper()
 	var errs conf.Errors
-	c := Parse(load(t, yaml), conf.Path{}, &errs)
+	c := Parse(load(t, yaml), new(extension.Registry), conf.Path{}, &errs)
 	if c == nil {
 		t.Fatalf("%s\n%v", yaml, errs)
 	}
@@ -132,8 +133,14 @@ func TestCorpus(t *testing.T) {
 		{httpOptions("use_downstream_protocol_config: {http2_protocol_options: {}}"), options + ".use_downstream_protocol_config.http2_protocol_options: field http2_protocol_options is not implemented"},
 		{httpOptions("auto_config: {}"), options + ".auto_config: field auto_config is not implemented"},
 		{httpOptions("explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {max_stream_duration: 1s}"), ""},
-		{httpOptions("explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}"),
-			options + ".common_http_protocol_options.headers_with_underscores_action: field headers_with_underscores_action is not implemented"},
+		{httpOptions("explicit_http_config: {http_protocol_options: {}}, common_http_protocol_options: {headers_with_underscores_action: REJECT_REQUEST}"), ""},
+		{httpOptions("explicit_http_config: {http_protocol_options: {accept_http_10: true, allow_absolute_url: false, default_host_for_http_10: x}}"), ""},
+		{httpOptions("explicit_http_config: {http_protocol_options: {ignore_http_11_upgrade: [{exact: x}]}}"),
+			options + ".explicit_http_config.http_protocol_options.ignore_http_11_upgrade: field ignore_http_11_upgrade is not implemented"},
+		{httpOptions("explicit_http_config: {http_protocol_options: {header_key_format: {stateful_formatter: {name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}}}}}"),
+			options + ".explicit_http_config.http_protocol_options.header_key_format.stateful_formatter.typed_config: header formatter x is not implemented"},
+		{httpOptions("explicit_http_config: {http_protocol_options: {}}, header_validation_config: {name: x}"),
+			options + ".header_validation_config: field header_validation_config is not implemented"},
 		{"name: a\ntyped_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Empty}}", `typed_extension_protocol_options["x"]: protocol options x are not implemented`},
 		{"name: a\ntransport_socket: {name: envoy.transport_sockets.raw_buffer}", ""},
 		{"name: a\ntransport_socket: {name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}", ""},
@@ -147,7 +154,7 @@ func TestCorpus(t *testing.T) {
 	} {
 		msg := load(t, tc.yaml)
 		var errs conf.Errors
-		c := Parse(msg, conf.Path{}, &errs)
+		c := Parse(msg, new(extension.Registry), conf.Path{}, &errs)
 		if got := errs.Error(); got != tc.want || (c == nil) != (tc.want != "") {
 			t.Errorf("%s\ngot\n%s\nwant\n%s", tc.yaml, got, tc.want)
 		}
@@ -188,7 +195,7 @@ func TestOldProtocolFields(t *testing.T) {
 
 func TestParseAll(t *testing.T) {
 	var errs conf.Errors
-	got := ParseAll([]*clusterv3.Cluster{{Name: "a"}, {Name: "b"}, {Name: "a"}}, conf.Path{}.Field("clusters"), &errs)
+	got := ParseAll([]*clusterv3.Cluster{{Name: "a"}, {Name: "b"}, {Name: "a"}}, new(extension.Registry), conf.Path{}.Field("clusters"), &errs)
 	if len(got) != 2 || errs.Error() != `clusters[2].name: duplicate cluster "a"` {
 		t.Error(len(got), errs)
 	}
@@ -206,7 +213,7 @@ func TestWhatTheRouterReads(t *testing.T) {
 				BudgetPercent: &typev3.Percent{Value: 50}, MinRetryConcurrency: wrapperspb.UInt32(7),
 			}},
 		}},
-	}, conf.Path{}, &errs)
+	}, new(extension.Registry), conf.Path{}, &errs)
 	if c == nil {
 		t.Fatal(errs.Err())
 	}

@@ -38,17 +38,23 @@ func httpOptionsFields() conf.Fields {
 
 func commonFields() conf.Fields {
 	return conf.Fields{Message: "envoy.config.core.v3.HttpProtocolOptions", Where: "clusters", Names: []string{
-		"idle_timeout", "max_connection_duration", "max_stream_duration", "max_headers_count", "max_response_headers_kb", "max_requests_per_connection"}}
+		"idle_timeout", "max_connection_duration", "max_stream_duration", "max_headers_count", "max_response_headers_kb",
+		"max_requests_per_connection",
+		// Envoy does nothing with these in a cluster.
+		"max_connection_duration_jitter", "headers_with_underscores_action"}}
 }
 
 func http1Fields() conf.Fields {
 	return conf.Fields{Message: "envoy.config.core.v3.Http1ProtocolOptions", Where: "clusters", Names: []string{
-		"header_key_format.proper_case_words", "enable_trailers", "allow_chunked_length", "send_fully_qualified_url"}}
+		"header_key_format", "enable_trailers", "allow_chunked_length", "send_fully_qualified_url",
+		// Envoy does nothing with these in a cluster.
+		"allow_absolute_url", "accept_http_10", "default_host_for_http_10", "allow_custom_methods",
+		"override_stream_error_on_invalid_http_message", "use_balsa_parser"}}
 }
 
 // parseProtocol reads the options of HTTP from where they stand today, or else from
 // the fields where they stood before.
-func parseProtocol(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) Protocol {
+func parseProtocol(msg *clusterv3.Cluster, registry *extension.Registry, path conf.Path, errs *conf.Errors) Protocol {
 	p := Protocol{Codec: h1.ClientDefaults(), IdleTimeout: defaultIdleTimeout}
 	at, found := path.Field("typed_extension_protocol_options"), false
 	for key, config := range msg.GetTypedExtensionProtocolOptions() {
@@ -61,7 +67,7 @@ func parseProtocol(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) Pr
 			errs.Add(at, "protocol options %s are not implemented", key)
 		default:
 			found = true
-			p.options(options, at, errs)
+			p.options(options, registry, at, errs)
 		}
 	}
 	if found {
@@ -72,21 +78,21 @@ func parseProtocol(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) Pr
 		p.common(c, path.Field("common_http_protocol_options"), errs)
 	}
 	if c := msg.GetHttpProtocolOptions(); c != nil {
-		p.http1(c, path.Field("http_protocol_options"), errs)
+		p.http1(c, registry, path.Field("http_protocol_options"), errs)
 	}
 	return p
 }
 
-func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, path conf.Path, errs *conf.Errors) {
+func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, registry *extension.Registry, path conf.Path, errs *conf.Errors) {
 	conf.Check(msg, httpOptionsFields(), path, errs)
 	if c := msg.GetCommonHttpProtocolOptions(); c != nil {
 		p.common(c, path.Field("common_http_protocol_options"), errs)
 	}
 	if c := msg.GetExplicitHttpConfig().GetHttpProtocolOptions(); c != nil {
-		p.http1(c, path.Field("explicit_http_config").Field("http_protocol_options"), errs)
+		p.http1(c, registry, path.Field("explicit_http_config").Field("http_protocol_options"), errs)
 	}
 	if c := msg.GetUseDownstreamProtocolConfig().GetHttpProtocolOptions(); c != nil {
-		p.http1(c, path.Field("use_downstream_protocol_config").Field("http_protocol_options"), errs)
+		p.http1(c, registry, path.Field("use_downstream_protocol_config").Field("http_protocol_options"), errs)
 	}
 	if msg.GetUpstreamProtocolOptions() == nil {
 		errs.Add(path, "one of explicit_http_config and use_downstream_protocol_config must be set")
@@ -108,10 +114,12 @@ func (p *Protocol) common(msg *corev3.HttpProtocolOptions, path conf.Path, errs 
 	}
 }
 
-func (p *Protocol) http1(msg *corev3.Http1ProtocolOptions, path conf.Path, errs *conf.Errors) {
+func (p *Protocol) http1(msg *corev3.Http1ProtocolOptions, registry *extension.Registry, path conf.Path, errs *conf.Errors) {
 	conf.Check(msg, http1Fields(), path, errs)
 	p.Codec.EnableTrailers = msg.GetEnableTrailers()
 	p.Codec.AllowChunkedLength = msg.GetAllowChunkedLength()
 	p.Codec.SendFullyQualifiedURL = msg.GetSendFullyQualifiedUrl()
 	p.Codec.ProperCaseWords = msg.GetHeaderKeyFormat().GetProperCaseWords() != nil
+	p.Codec.NewFormatter = registry.HeaderFormatter(msg.GetHeaderKeyFormat().GetStatefulFormatter(),
+		path.Field("header_key_format").Field("stateful_formatter"), errs)
 }
