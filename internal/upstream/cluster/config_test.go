@@ -139,7 +139,7 @@ func TestCorpus(t *testing.T) {
 			options + ".explicit_http_config.http_protocol_options.ignore_http_11_upgrade: field ignore_http_11_upgrade is not implemented"},
 		{httpOptions("explicit_http_config: {http_protocol_options: {header_key_format: {stateful_formatter: {name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}}}}}"),
 			options + ".explicit_http_config.http_protocol_options.header_key_format.stateful_formatter.typed_config: header formatter x is not implemented"},
-		{httpOptions("explicit_http_config: {http_protocol_options: {}}, header_validation_config: {name: x}"),
+		{httpOptions("explicit_http_config: {http_protocol_options: {}}, header_validation_config: {name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}}"),
 			options + ".header_validation_config: field header_validation_config is not implemented"},
 		{"name: a\ntyped_extension_protocol_options: {x: {'@type': type.googleapis.com/google.protobuf.Empty}}", `typed_extension_protocol_options["x"]: protocol options x are not implemented`},
 		{"name: a\ntransport_socket: {name: envoy.transport_sockets.raw_buffer}", ""},
