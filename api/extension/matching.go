@@ -5,6 +5,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/matcher"
+	"github.com/nuncio-proxy/nuncio/api/stats"
 )
 
 // The categories of extensions of the matching API. Envoy has some of them once more
@@ -39,8 +40,12 @@ type TreeMatcherFactory interface {
 	BuildTreeMatcher(msg proto.Message, b *matcher.Branches, path conf.Path, errs *conf.Errors) matcher.Tree
 }
 
-// Matching returns the registered factories for matcher.Build.
-func (c Context) Matching() matcher.Factories { return matching{c} }
+// Matching returns the registered factories for matcher.Build. root is the server's
+// scope: what extensions of matchers count is not below that of their users.
+func (c Context) Matching(root stats.Scope) matcher.Factories {
+	c.Stats = root
+	return matching{c}
+}
 
 type matching struct{ Context }
 

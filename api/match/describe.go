@@ -79,7 +79,7 @@ func (q *QueryParameter) Explain(path string) string {
 	case q.absent:
 		want = "absent"
 	}
-	if text, ok := queryValue(path, q.name); ok {
+	if text, ok := QueryValue(path, q.name); ok {
 		got = "got " + Quote(text)
 	}
 	return fmt.Sprintf("query parameter %s: %s, %s", q.name, want, got)
@@ -112,7 +112,7 @@ func (f *FilterState) Explain(info *streaminfo.Stream) string {
 	} else {
 		want = fmt.Sprintf("%saddress in %v", inverse(f.invert), f.ranges)
 	}
-	if object := filterStateObject(info, f.key); object != nil {
+	if object := FilterStateObject(info, f.key); object != nil {
 		text, ok := FilterStateText(info, f.key)
 		if got = "it has no text"; ok {
 			got = "got " + Quote(text)

@@ -51,14 +51,14 @@ func (f *FilterState) Match(info *streaminfo.Stream) bool {
 		text, ok := FilterStateText(info, f.key)
 		return ok && f.str.Match(text)
 	}
-	ip, ok := addressOf(filterStateObject(info, f.key))
+	ip, ok := addressOf(FilterStateObject(info, f.key))
 	return ok && f.ranges.Contains(ip) != f.invert
 }
 
 // FilterStateText returns an object of the filter state as text: a string, or what
 // its method String returns. Any worker.
 func FilterStateText(info *streaminfo.Stream, key string) (text string, ok bool) {
-	switch v := filterStateObject(info, key).(type) {
+	switch v := FilterStateObject(info, key).(type) {
 	case string:
 		return v, true
 	case fmt.Stringer:
@@ -67,7 +67,9 @@ func FilterStateText(info *streaminfo.Stream, key string) (text string, ok bool)
 	return "", false
 }
 
-func filterStateObject(info *streaminfo.Stream, key string) any {
+// FilterStateObject returns an object of the stream or its connection, nil if there is
+// none. info may be nil. Any worker.
+func FilterStateObject(info *streaminfo.Stream, key string) any {
 	if info == nil {
 		return nil
 	}

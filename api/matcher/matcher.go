@@ -72,6 +72,15 @@ type Input interface {
 	Get(d *Data) Value
 }
 
+// A TextInput is an Input of the kind Text.
+type TextInput func(d *Data) Value
+
+// Kind implements Input.
+func (TextInput) Kind() Kind { return Text }
+
+// Get implements Input.
+func (f TextInput) Get(d *Data) Value { return f(d) }
+
 // A ValueMatcher tests a value that is Present. Any worker.
 type ValueMatcher interface {
 	Kind() Kind

@@ -15,6 +15,7 @@ import (
 
 // An example in a README is one of these:
 //   - a bootstrap, which has static_resources or admin;
+//   - a route configuration, which has virtual_hosts;
 //   - a part of a route, which has typed_per_filter_config;
 //   - one filter or access logger, which begins with its name.
 //
@@ -50,19 +51,23 @@ static_resources:
           access_log:
             LOGGERS
           route_config:
-            virtual_hosts:
-            - name: all
-              domains: ["*"]
-              routes:
-              - match: {prefix: /}
-                route: {cluster: backend}
-                ROUTE
+            TABLE
           http_filters:
             FILTERS
   clusters:
   - name: backend
     type: STATIC
     load_assignment: {cluster_name: backend}
+`
+
+// aroundRoute has a virtual host.
+const aroundRoute = `virtual_hosts:
+- name: all
+  domains: ["*"]
+  routes:
+  - match: {prefix: /}
+    route: {cluster: backend}
+    ROUTE
 `
 
 const routerFilter = `- name: envoy.filters.http.router
@@ -111,8 +116,11 @@ func wrap(t *testing.T, example string) string {
 	switch {
 	case has("static_resources") || has("admin"):
 		return example
+	case has("virtual_hosts"):
+		return fill(aroundHTTP, map[string]string{"TABLE": example, "FILTERS": routerFilter})
 	case has("typed_per_filter_config"):
-		return fill(aroundHTTP, map[string]string{"ROUTE": example, "FILTERS": routerFilter})
+		table := fill(aroundRoute, map[string]string{"ROUTE": example})
+		return fill(aroundHTTP, map[string]string{"TABLE": table, "FILTERS": routerFilter})
 	}
 	name, _, _ := strings.Cut(strings.TrimPrefix(example, "name: "), "\n")
 	for _, f := range all.Factories() {
@@ -121,11 +129,11 @@ func wrap(t *testing.T, example string) string {
 		}
 		switch f := f.(type) {
 		case extension.HTTPFilterFactory:
-			return fill(aroundHTTP, map[string]string{"FILTERS": chain(example, f.Terminal(), routerFilter)})
+			return fill(aroundHTTP, map[string]string{"TABLE": fill(aroundRoute, nil), "FILTERS": chain(example, f.Terminal(), routerFilter)})
 		case extension.NetworkFilterFactory:
 			return fill(aroundNetwork, map[string]string{"FILTERS": chain(example, f.Terminal(), echoFilter)})
 		case extension.AccessLoggerFactory:
-			return fill(aroundHTTP, map[string]string{"LOGGERS": chain(example, true, ""), "FILTERS": routerFilter})
+			return fill(aroundHTTP, map[string]string{"TABLE": fill(aroundRoute, nil), "LOGGERS": chain(example, true, ""), "FILTERS": routerFilter})
 		}
 	}
 	t.Fatalf("an example is neither a bootstrap, nor a part of a route, nor an extension that is registered:\n%s", example)

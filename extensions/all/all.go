@@ -2,6 +2,8 @@
 package all
 
 import (
+	"slices"
+
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/file"
 	celfilter "github.com/nuncio-proxy/nuncio/extensions/accessloggers/filters/cel"
@@ -22,11 +24,20 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/metadata"
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/reqwithoutquery"
 	"github.com/nuncio-proxy/nuncio/extensions/headerformatters/preservecase"
+	"github.com/nuncio-proxy/nuncio/extensions/matching/consistenthashing"
+	"github.com/nuncio-proxy/nuncio/extensions/matching/domain"
+	"github.com/nuncio-proxy/nuncio/extensions/matching/httpinputs"
+	"github.com/nuncio-proxy/nuncio/extensions/matching/ip"
+	"github.com/nuncio-proxy/nuncio/extensions/matching/iprange"
+	"github.com/nuncio-proxy/nuncio/extensions/matching/networkinputs"
+	"github.com/nuncio-proxy/nuncio/extensions/matching/runtimefraction"
+	pathmatch "github.com/nuncio-proxy/nuncio/extensions/path/match/uritemplate"
+	pathrewrite "github.com/nuncio-proxy/nuncio/extensions/path/rewrite/uritemplate"
 )
 
 // Factories returns a factory of each extension, for proxymain.Main.
 func Factories() []extension.Factory {
-	return []extension.Factory{
+	return slices.Concat([]extension.Factory{
 		celfilter.Factory{},
 		file.Factory{},
 		stream.Stderr{},
@@ -51,5 +62,14 @@ func Factories() []extension.Factory {
 		tcpproxy.Factory{},
 
 		preservecase.Factory{},
-	}
+
+		consistenthashing.Factory{},
+		domain.Factory{},
+		ip.Factory{},
+		iprange.Factory{},
+		runtimefraction.Factory{},
+
+		pathmatch.Factory{},
+		pathrewrite.Factory{},
+	}, httpinputs.Factories(), networkinputs.Factories())
 }

@@ -32,7 +32,8 @@ func (x *pathIndex) add(m *pathMatch, i int32) {
 	case pathRegex:
 		prefixes.insert(m.re.Prefix(), i)
 	case pathPolicy:
-		prefixes.insert(m.policy.Prefix(), i)
+		prefix, _, _ := strings.Cut(m.policy.Prefix(), ";") // the index may see no parameters
+		prefixes.insert(prefix, i)
 	case pathConnect:
 		x.connect = append(x.connect, i)
 	default:

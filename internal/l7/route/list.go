@@ -48,7 +48,7 @@ func (s *hostScope) tree(cfg *routev3.VirtualHost, path conf.Path) matcher.Tree 
 	s.ValidateClusters = false
 	defer func() { s.ValidateClusters = validate }()
 	return matcher.Build(cfg.GetMatcher(), matcher.Config{
-		Factories: s.Matching(),
+		Factories: s.Matching(s.Root),
 		Action:    s.action,
 		Refuse:    refuseInput,
 	}, path.Field("matcher"), s.errs)

@@ -65,7 +65,8 @@ const (
 type request struct {
 	headers *httpmsg.Headers
 	info    *streaminfo.Stream // may be nil
-	path    string             // without query, and parameters if they are ignored
+	whole   string             // path without query
+	path    string             // without parameters too, if they are ignored
 	lower   string             // path in lower case, "" if no route asks for it
 	hasPath bool
 	connect bool
@@ -186,7 +187,7 @@ func (m *pathMatch) matches(r *request) bool {
 	case m.kind == pathRegex:
 		return m.re.Match(path)
 	case m.kind == pathPolicy:
-		return m.policy.MatchPath(path)
+		return m.policy.MatchPath(r.whole)
 	case !strings.HasPrefix(path, m.text):
 		return false
 	default:

@@ -7,6 +7,8 @@
 package route
 
 import (
+	"strings"
+
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
@@ -82,19 +84,24 @@ func (v *virtualHost) list(h *httpmsg.Headers, info *streaminfo.Stream) *routeLi
 }
 
 func (v *virtualHost) request(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) request {
+	path := h.Get(httpmsg.Path)
+	if i := strings.IndexByte(path, '?'); i >= 0 {
+		path = path[:i]
+	}
+	if i := strings.IndexByte(path, '#'); i >= 0 {
+		path = path[:i]
+	}
 	r := request{
 		headers: h,
 		info:    info,
-		path:    h.Get(httpmsg.Path),
+		whole:   path,
+		path:    path,
 		hasPath: h.Has(httpmsg.Path),
 		connect: h.Get(httpmsg.Method) == "CONNECT",
 		random:  random,
 	}
-	for i := range len(r.path) {
-		if c := r.path[i]; c == '?' || c == '#' || c == ';' && v.cutParams {
-			r.path = r.path[:i]
-			break
-		}
+	if v.cutParams {
+		r.path, _, _ = strings.Cut(path, ";")
 	}
 	return r
 }
