@@ -60,7 +60,10 @@ func FromProto(cfg *typev3.TokenBucket, path conf.Path, errs *conf.Errors) Confi
 	if c.PerFill == 0 {
 		errs.Add(path.Field("tokens_per_fill"), "must be greater than 0")
 	}
-	if c.Interval < minFillInterval {
+	switch {
+	case c.Max == 0: // never holds a token: it does not matter how fast they come
+		c.Interval = max(c.Interval, 1)
+	case c.Interval < minFillInterval:
 		errs.Add(path.Field("fill_interval"), "must be at least %v, is %v", minFillInterval, c.Interval)
 	}
 	return c
@@ -99,9 +102,16 @@ type Bucket struct {
 
 // New returns a full bucket.
 func (c Config) New() *Bucket {
-	b := &Bucket{Config: c}
-	b.empty.Store(-longest)
+	b := &Bucket{}
+	b.Init(c)
 	return b
+}
+
+// Init makes b a full bucket. Nobody else may use it meanwhile.
+func (b *Bucket) Init(c Config) {
+	b.Config = c
+	b.base.Store(nil)
+	b.empty.Store(-longest)
 }
 
 // Reset makes b a bucket with n tokens at now. Nobody else may use it meanwhile.
@@ -141,6 +151,31 @@ func (b *Bucket) TakeUpTo(now time.Time, n uint64) uint64 {
 		n := min(n, tokens)
 		if n == 0 || b.empty.CompareAndSwap(old, empty+b.span(n)) {
 			return n
+		}
+	}
+}
+
+// TakeAll takes n tokens, and reports false if not all of them are there.
+func (b *Bucket) TakeAll(now time.Time, n uint64) bool {
+	t := b.since(now)
+	for {
+		tokens, empty, old := b.state(t)
+		if n > tokens {
+			return false
+		}
+		if b.empty.CompareAndSwap(old, empty+b.span(n)) {
+			return true
+		}
+	}
+}
+
+// Give puts n tokens back, or as many as there is room for.
+func (b *Bucket) Give(now time.Time, n uint64) {
+	t := b.since(now)
+	for {
+		_, empty, old := b.state(t)
+		if b.empty.CompareAndSwap(old, max(empty-b.span(n), t-b.span(b.Max))) {
+			return
 		}
 	}
 }

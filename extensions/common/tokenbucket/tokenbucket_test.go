@@ -140,7 +140,8 @@ func TestFromProto(t *testing.T) {
 	}{
 		{&typev3.TokenBucket{MaxTokens: 3, FillInterval: durationpb.New(time.Second)}, Config{3, 1, time.Second}, ""},
 		{&typev3.TokenBucket{TokensPerFill: wrapperspb.UInt32(7), FillInterval: durationpb.New(minFillInterval)}, Config{0, 7, minFillInterval}, ""},
-		{&typev3.TokenBucket{FillInterval: durationpb.New(time.Millisecond)}, Config{0, 1, time.Millisecond},
+		{&typev3.TokenBucket{}, Config{0, 1, 1}, ""},
+		{&typev3.TokenBucket{MaxTokens: 1, FillInterval: durationpb.New(time.Millisecond)}, Config{1, 1, time.Millisecond},
 			"token_bucket.fill_interval: must be at least 50ms, is 1ms"},
 		{&typev3.TokenBucket{TokensPerFill: wrapperspb.UInt32(0), FillInterval: durationpb.New(time.Second)}, Config{0, 0, time.Second},
 			"token_bucket.tokens_per_fill: must be greater than 0"},
@@ -165,4 +166,24 @@ func TestNoAllocation(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { b.Take(start) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+func TestTakeAllAndGive(t *testing.T) {
+	b := Config{Max: 10, PerFill: 1, Interval: time.Second}.New()
+	step := func(at time.Duration, what bool, left uint64) {
+		t.Helper()
+		if now := start.Add(at); !what || b.Remaining(now) != left {
+			t.Errorf("at %v: %v, %d left, want %d", at, what, b.Remaining(now), left)
+		}
+	}
+	step(0, b.TakeAll(start, 7), 3)
+	step(0, !b.TakeAll(start, 4), 3)
+	step(0, b.TakeAll(start, 3), 0)
+	step(0, b.TakeAll(start, 0), 0)
+	b.Give(start, 4)
+	step(0, true, 4)
+	b.Give(start, math.MaxUint64)
+	step(0, true, 10)
+	b.Give(start.Add(time.Hour), 1)
+	step(time.Hour, !b.TakeAll(start.Add(time.Hour), 11), 10)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/ratelimit"
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/extensions/common/tokenbucket"
@@ -38,7 +39,7 @@ func (Factory) Terminal() bool { return false }
 
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields {
-	return []conf.Fields{fields(), tokenbucket.Fields(), headeroption.Fields()}
+	return []conf.Fields{fields(), descriptorFields(), ratelimit.FilterFields(), tokenbucket.Fields(), headeroption.Fields()}
 }
 
 func fields() conf.Fields {
@@ -46,7 +47,8 @@ func fields() conf.Fields {
 		Message: "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
 		Names: []string{"stat_prefix", "status", "token_bucket", "filter_enabled", "filter_enforced",
 			"request_headers_to_add_when_not_enforced", "response_headers_to_add", "local_rate_limit_per_downstream_connection",
-			"enable_x_ratelimit_headers", "rate_limited_as_resource_exhausted", "enable_retry_after_header"},
+			"enable_x_ratelimit_headers", "rate_limited_as_resource_exhausted", "enable_retry_after_header",
+			"descriptors", "stage", "rate_limits", "vh_rate_limits", "always_consume_default_token_bucket", "max_dynamic_descriptors"},
 	}
 }
 
@@ -79,12 +81,17 @@ type config struct {
 	enabled  runtimeconf.Fraction
 	enforced runtimeconf.Fraction
 	status   int
-	// bucket is shared by all workers; with perConnection each connection has one of
-	// its own, made from limit and kept under key. Without limit there is no bucket.
-	limit         *tokenbucket.Config
-	bucket        *tokenbucket.Bucket
+	// limiter is shared by all workers; with perConnection each connection has one of
+	// its own, kept under key.
+	limits        *limits
+	limiter       *limiter
 	perConnection bool
 	key           string
+	// The rules that make descriptors: rateLimits, or if it is nil those of the stage in
+	// the route, and as hostRules says in the virtual host.
+	rateLimits *ratelimit.Policy
+	stage      uint32
+	hostRules  ratelimitv3.VhRateLimitsOptions
 
 	requestHeaders    *headeroption.List // when not enforced
 	responseHeaders   *headeroption.List // when enforced
@@ -96,13 +103,12 @@ type config struct {
 
 // filterStats are the statistics <stat_prefix>.http_local_rate_limit.*.
 type filterStats struct {
-	enabled, enforced, ok, rateLimited *stats.Counter
+	enabled, enforced, ok, rateLimited, shadowMode *stats.Counter
 }
 
 func newStats(s stats.Scope, prefix string) filterStats {
 	s = s.Scope(prefix + ".http_local_rate_limit.")
-	s.Counter("shadow_mode") // counts descriptors in shadow mode, of which there are none
-	return filterStats{s.Counter("enabled"), s.Counter("enforced"), s.Counter("ok"), s.Counter("rate_limited")}
+	return filterStats{s.Counter("enabled"), s.Counter("enforced"), s.Counter("ok"), s.Counter("rate_limited"), s.Counter("shadow_mode")}
 }
 
 // newConfig checks the message. Errors go to errs, and it returns nil then.
@@ -119,6 +125,12 @@ func newConfig(m *localv3.LocalRateLimit, ctx extension.HTTPContext, path conf.P
 		rateLimitHeaders:  m.GetEnableXRatelimitHeaders() == ratelimitv3.XRateLimitHeadersRFCVersion_DRAFT_VERSION_03,
 		retryAfter:        m.GetEnableRetryAfterHeader(),
 		resourceExhausted: m.GetRateLimitedAsResourceExhausted(),
+		rateLimits:        ctx.RateLimits(m.GetRateLimits(), ratelimit.FilterFields(), path.Field("rate_limits"), errs),
+		stage:             m.GetStage(),
+		hostRules:         m.GetVhRateLimits(),
+	}
+	if cfg.stage > ratelimit.MaxStage {
+		errs.Add(path.Field("stage"), "must be at most %d", ratelimit.MaxStage)
 	}
 	if m.GetStatPrefix() == "" {
 		errs.Add(path.Field("stat_prefix"), "must not be empty")
@@ -126,10 +138,7 @@ func newConfig(m *localv3.LocalRateLimit, ctx extension.HTTPContext, path conf.P
 	if code := int(m.GetStatus().GetCode()); code >= 400 {
 		cfg.status = code
 	}
-	if b := m.GetTokenBucket(); b != nil {
-		limit := tokenbucket.FromProto(b, path.Field("token_bucket"), errs)
-		cfg.limit = &limit
-	}
+	cfg.limits = newLimits(m, path, errs)
 	cfg.requestHeaders = headeroption.NewList(m.GetRequestHeadersToAddWhenNotEnforced(), nil, ctx.Formats,
 		path.Field("request_headers_to_add_when_not_enforced"), conf.Path{}, errs)
 	cfg.responseHeaders = headeroption.NewList(m.GetResponseHeadersToAdd(), nil, ctx.Formats,
@@ -137,9 +146,7 @@ func newConfig(m *localv3.LocalRateLimit, ctx extension.HTTPContext, path conf.P
 	if len(*errs) > before {
 		return nil
 	}
-	if cfg.limit != nil {
-		cfg.bucket = cfg.limit.New()
-	}
+	cfg.limiter = cfg.limits.newLimiter()
 	cfg.stats = newStats(ctx.Root, m.GetStatPrefix())
 	return cfg
 }

@@ -4,12 +4,14 @@ import (
 	"strconv"
 	"time"
 
+	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
+
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/ratelimit"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
-	"github.com/nuncio-proxy/nuncio/extensions/common/tokenbucket"
 )
 
 const resourceExhausted = 8 // the gRPC status
@@ -22,13 +24,15 @@ type filter struct {
 	cb     httpfilter.Callbacks
 	modify func(*httpmsg.Headers) // modifyReply, made once
 
-	// Of the stream: the limit that is used, and the bucket that decided, nil if none
-	// did.
-	used   *config
-	bucket *tokenbucket.Bucket
+	// Of the stream: the limit that is used, and what it decided.
+	used    *config
+	verdict verdict
 
-	entry   format.Entry
-	scratch []byte
+	entry       format.Entry
+	scratch     []byte
+	request     ratelimit.Request
+	descriptors []ratelimit.Descriptor // memory that is used again, as hits
+	hits        []hit
 }
 
 var (
@@ -55,12 +59,15 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 		return httpfilter.Continue
 	}
 	cfg.stats.enabled.Inc(d.Shard())
-	f.bucket = f.findBucket()
-	if f.bucket == nil || f.bucket.Take(d.Now()) {
+	if f.ask(h); f.verdict.allowed {
 		cfg.stats.ok.Inc(d.Shard())
 		return httpfilter.Continue
 	}
 	cfg.stats.rateLimited.Inc(d.Shard())
+	if b := f.verdict.bucket; b != nil && b.shadow {
+		cfg.stats.shadowMode.Inc(d.Shard())
+		return httpfilter.Continue
+	}
 	if !cfg.enforced.Enabled(cfg.runtime.Snapshot(), d.Random()) {
 		f.apply(cfg.requestHeaders, h)
 		return httpfilter.Continue
@@ -74,34 +81,80 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 	return httpfilter.StopIteration
 }
 
-// A connectionBucket is the bucket of a connection for one limit.
-type connectionBucket struct {
-	of     *config
-	bucket *tokenbucket.Bucket
+// ask makes the descriptors of the request, if there are buckets for any, and takes
+// tokens for it.
+func (f *filter) ask(h *httpmsg.Headers) {
+	l := f.findLimiter()
+	f.descriptors = f.descriptors[:0]
+	if len(l.fixed)+len(l.wild) > 0 {
+		f.describe(h)
+	}
+	f.verdict, f.hits = l.take(f.descriptors, f.hits, f.cb.Dispatcher().Now())
 }
 
-// findBucket returns the bucket that decides, nil for none.
-func (f *filter) findBucket() *tokenbucket.Bucket {
+// describe makes the descriptors: by the filter's rules, else by those of the route
+// and its virtual host.
+func (f *filter) describe(h *httpmsg.Headers) {
+	cfg, r := f.used, &f.request
+	*r = ratelimit.Request{Entry: f.fill()}
+	route := f.cb.Route()
+	if route != nil && route.Forward != nil {
+		r.HasCluster, r.Cluster = true, route.Forward.Cluster
+		if r.Cluster == "" {
+			r.Cluster, _ = h.Find(route.Forward.ClusterHeader)
+		}
+	}
+	switch {
+	case cfg.rateLimits != nil:
+		f.follow(cfg.rateLimits.Stage(0), r, true)
+	case r.HasCluster:
+		own := route.Forward.RateLimits
+		f.follow(own.Stage(cfg.stage), r, false)
+		if route.Forward.IncludeHostRateLimits || cfg.hostRules == ratelimitv3.VhRateLimitsOptions_INCLUDE ||
+			cfg.hostRules == ratelimitv3.VhRateLimitsOptions_OVERRIDE && own.Empty() {
+			f.follow(route.VirtualHost.RateLimits.Stage(cfg.stage), r, false)
+		}
+	}
+}
+
+// follow appends the descriptors of rules. As in Envoy, a rule with a disable key is
+// not for this filter, and one for the end of the stream only if it is the route's.
+func (f *filter) follow(rules []*ratelimit.Rule, r *ratelimit.Request, own bool) {
+	for _, u := range rules {
+		if u.DisableKey == "" && !(own && u.OnStreamDone) {
+			f.descriptors = u.Append(f.descriptors, r)
+		}
+	}
+}
+
+// A connectionLimiter is the limiter of a connection for one limit.
+type connectionLimiter struct {
+	of      *config
+	limiter *limiter
+}
+
+// findLimiter returns the limiter that decides.
+func (f *filter) findLimiter() *limiter {
 	cfg := f.used
-	if cfg.limit == nil || !cfg.perConnection {
-		return cfg.bucket
+	if !cfg.perConnection {
+		return cfg.limiter
 	}
 	info := f.cb.Connection().Info()
-	if b, ok := info.FilterState[cfg.key].(*connectionBucket); ok && b.of == cfg {
-		return b.bucket
+	if l, ok := info.FilterState[cfg.key].(*connectionLimiter); ok && l.of == cfg {
+		return l.limiter
 	}
 	if info.FilterState == nil {
 		info.FilterState = map[string]any{}
 	}
-	b := cfg.limit.New()
-	info.FilterState[cfg.key] = &connectionBucket{cfg, b}
-	return b
+	l := cfg.limits.newLimiter()
+	info.FilterState[cfg.key] = &connectionLimiter{cfg, l}
+	return l
 }
 
 // modifyReply changes the headers of the local reply.
 func (f *filter) modifyReply(h *httpmsg.Headers) {
 	f.apply(f.used.responseHeaders, h)
-	if !f.used.retryAfter || f.used.status != 429 || h.Has(httpmsg.RetryAfter) {
+	if f.verdict.bucket == nil || !f.used.retryAfter || f.used.status != 429 || h.Has(httpmsg.RetryAfter) {
 		return
 	}
 	f.addNumber(h, httpmsg.RetryAfter.String(), max(f.reset(), 1))
@@ -111,16 +164,21 @@ func (f *filter) apply(list *headeroption.List, h *httpmsg.Headers) {
 	if list == nil {
 		return
 	}
+	list.MutateHeaders(h, f.fill())
+}
+
+// fill makes the entry for formats.
+func (f *filter) fill() *format.Entry {
 	d := f.cb.Dispatcher()
 	f.entry = format.Entry{
 		Request: f.cb.RequestHeaders(), Response: f.cb.ResponseHeaders(), Stream: f.cb.Stream(), Now: d.Now(), Shard: d.Shard(), Random: f.cb.StreamID(),
 	}
-	list.MutateHeaders(h, &f.entry)
+	return &f.entry
 }
 
 // reset returns the seconds until there is a token, rounded up.
 func (f *filter) reset() uint64 {
-	wait := f.bucket.Wait(f.cb.Dispatcher().Now())
+	wait := f.verdict.bucket.Wait(f.cb.Dispatcher().Now())
 	return uint64((wait + time.Second - 1) / time.Second)
 }
 
@@ -131,9 +189,10 @@ func (f *filter) addNumber(h *httpmsg.Headers, name string, n uint64) {
 
 // EncodeHeaders implements httpfilter.EncoderFilter.
 func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersStatus {
-	if f.bucket != nil && f.used.rateLimitHeaders {
-		f.addNumber(h, "x-ratelimit-limit", f.bucket.Max)
-		f.addNumber(h, "x-ratelimit-remaining", f.bucket.Remaining(f.cb.Dispatcher().Now()))
+	v := &f.verdict
+	if v.bucket != nil && (v.headers == ratelimit.On || v.headers == ratelimit.Inherit && f.used.rateLimitHeaders) {
+		f.addNumber(h, "x-ratelimit-limit", v.bucket.Max)
+		f.addNumber(h, "x-ratelimit-remaining", v.bucket.Remaining(f.cb.Dispatcher().Now()))
 		f.addNumber(h, "x-ratelimit-reset", f.reset())
 	}
 	return httpfilter.Continue
@@ -143,4 +202,10 @@ func (f *filter) EncodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 func (f *filter) OnDestroy() {}
 
 // Reset implements httpfilter.Resetter.
-func (f *filter) Reset() { f.used, f.bucket, f.entry = f.cfg, nil, format.Entry{} }
+func (f *filter) Reset() {
+	f.used, f.verdict, f.entry, f.request = f.cfg, verdict{}, format.Entry{}, ratelimit.Request{}
+	clear(f.hits)
+	for i := range f.descriptors {
+		clear(f.descriptors[i].Entries)
+	}
+}

@@ -254,8 +254,8 @@ func TestConfig(t *testing.T) {
 		{msg: &localv3.LocalRateLimit{StatPrefix: "x"}, route: true, want: "p.token_bucket: must be set in the configuration of a route"},
 		{msg: limit(func(m *localv3.LocalRateLimit) { m.TokenBucket.FillInterval = nil }),
 			want: "p.token_bucket.fill_interval: must be at least 50ms, is 0s"},
-		{msg: limit(func(m *localv3.LocalRateLimit) { m.Descriptors = []*ratelimitv3.LocalRateLimitDescriptor{{}} }),
-			want: "p.descriptors: field descriptors is not implemented"},
+		{msg: limit(func(m *localv3.LocalRateLimit) { m.LocalClusterRateLimit = &ratelimitv3.LocalClusterRateLimit{} }),
+			want: "p.local_cluster_rate_limit: field local_cluster_rate_limit is not implemented"},
 		{msg: limit(func(m *localv3.LocalRateLimit) { m.ResponseHeadersToAdd = headers(":path", "x") }),
 			want: "p.response_headers_to_add[0].header.key: :-prefixed or host headers may not be modified"},
 	} {
@@ -272,9 +272,8 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	_, missing, err := fields().Split(Factory{}.Config().ProtoReflect().Descriptor())
-	want := []string{"always_consume_default_token_bucket", "descriptors", "local_cluster_rate_limit", "max_dynamic_descriptors",
-		"rate_limits", "stage", "vh_rate_limits"}
-	if slices.Sort(missing); err != nil || !slices.Equal(missing, want) {
+	want := []string{"local_cluster_rate_limit"}
+	if err != nil || !slices.Equal(missing, want) {
 		t.Error(missing, err)
 	}
 }
