@@ -29,6 +29,8 @@ type Context struct {
 	AccessLogs AccessLogs
 	// Files opens the files of access loggers.
 	Files accesslog.Files
+	// LookupEnv is os.LookupEnv, or what stands for it; nil for an empty environment.
+	LookupEnv func(name string) (value string, ok bool)
 }
 
 // Server tells the state of the whole server. Any goroutine.
@@ -53,6 +55,9 @@ type Server interface {
 // no logger in the result. Main goroutine.
 type AccessLogs interface {
 	Build(config []*accesslogv3.AccessLog, path conf.Path, errs *conf.Errors) []accesslog.Logger
+	// BuildFilter makes a filter that stands for itself, as a condition on streams.
+	// Errors go to errs; the filter must not be used then.
+	BuildFilter(config *accesslogv3.AccessLogFilter, path conf.Path, errs *conf.Errors) accesslog.Filter
 }
 
 // A Logger writes to the operational log. Any goroutine.

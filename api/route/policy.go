@@ -42,8 +42,15 @@ type Mirror struct {
 type HashPolicy interface {
 	// HashRequest returns the hash of a request; ok is false if nothing of what the
 	// policy looks at is there. setCookie is called for a cookie that the policy makes
-	// for a client without one: it puts the value into the response.
+	// for a client without one: it puts the value into the response. Without setCookie no
+	// cookie is made. info may be nil.
 	HashRequest(h *httpmsg.Headers, info *streaminfo.Stream, setCookie func(Cookie)) (hash uint64, ok bool)
+}
+
+// A Hashable is a value in the filter state that a hash policy can take. Any worker.
+type Hashable interface {
+	// Hash returns the hash; ok is false if there is none.
+	Hash() (hash uint64, ok bool)
 }
 
 // A Cookie is one that a response is to set.
@@ -107,7 +114,7 @@ type ResetHeader struct {
 // A ClusterSpecifier chooses the cluster of a route per request. Any worker.
 type ClusterSpecifier interface {
 	// SpecifyCluster returns the name of the cluster for a request of a route with f, ""
-	// for none. random is the one that the route was found with; info has the number of
-	// attempts that were made.
+	// for none. random is the one that the route was found with. The AttemptCount of
+	// info, which may be nil, is that of the attempt to come, or 0 for the first.
 	SpecifyCluster(f *Forward, h *httpmsg.Headers, info *streaminfo.Stream, random uint64) string
 }

@@ -134,6 +134,7 @@ func (s *Server) register(factories []extension.Factory) error {
 	s.registry = new(extension.Registry)
 	own := &hcm.Factory{
 		LocalAddress: localAddress(s.options.LocalAddressIPVersion),
+		Clock:        time.Now,
 		OnRoutes:     func(r *routev3.RouteConfiguration) { s.routes = append(s.routes, r) },
 	}
 	disabled := map[string]bool{}
@@ -202,6 +203,7 @@ func (s *Server) build(errs *conf.Errors) {
 	ctx := extension.Context{
 		Registry: s.registry, Stats: root, Runtime: s.runtime, Server: (*serverView)(s),
 		Log: s.log.Logger("config"), Files: s.files,
+		LookupEnv: s.lookupEnv,
 	}
 	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv, Context: ctx})
 	ctx.Formats = s.formats

@@ -2,7 +2,6 @@ package route
 
 import (
 	"math"
-	"os"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -16,7 +15,9 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/match"
+	"github.com/nuncio-proxy/nuncio/api/ratelimit"
 	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 )
 
 // defaultMaxBody bounds the body of a direct response, in bytes.
@@ -53,6 +54,8 @@ func Build(cfg *routev3.RouteConfiguration, ctx BuildContext, path conf.Path, er
 		b.maxBody = int64(v.GetValue())
 	}
 	b.table = b.level(cfg, path)
+	b.tableMirrors = b.mirrors(cfg.GetRequestMirrorPolicies(), nil, path.Field("request_mirror_policies"))
+	b.plugins = b.specifiers(cfg.GetClusterSpecifierPlugins(), path.Field("cluster_specifier_plugins"))
 	t := &Table{name: cfg.GetName(), hosts: hostIndex{ignorePort: cfg.GetIgnorePortInHostMatching()}}
 	if name := cfg.GetVhostHeader(); name != "" {
 		t.hosts.header = headerName(name)
@@ -88,7 +91,9 @@ type builder struct {
 	cutParams    bool
 	specificLast bool // most_specific_header_mutations_wins
 	table        level
-	lists        []*routeList // that wait for their index
+	tableMirrors []route.Mirror
+	plugins      map[string]route.ClusterSpecifier // nil for an optional one that is not known
+	lists        []*routeList                      // that wait for their index
 }
 
 // A level is what table, virtual host, route and weighted cluster have in common.
@@ -126,14 +131,19 @@ func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtual
 		b.errs.Add(path.Field("domains"), "must not be empty")
 	}
 	scope := &hostScope{
-		builder: b,
-		host:    b.level(cfg, path),
-		buffer:  cfg.GetRequestBodyBufferLimit(),
+		builder:       b,
+		host:          b.level(cfg, path),
+		buffer:        bufferLimit(cfg, 0),
+		hedges:        cfg.GetHedgePolicy() != nil && b.hedgePolicy(cfg.GetHedgePolicy(), path.Field("hedge_policy")),
+		mirrorsAround: b.mirrors(cfg.GetRequestMirrorPolicies(), b.tableMirrors, path.Field("request_mirror_policies")),
 		public: &route.VirtualHost{
 			Name:                          cfg.GetName(),
 			IncludeAttemptCount:           cfg.GetIncludeRequestAttemptCount(),
 			IncludeAttemptCountInResponse: cfg.GetIncludeAttemptCountInResponse(),
+			IncludeIsTimeoutRetry:         cfg.GetIncludeIsTimeoutRetryHeader(),
+			VirtualCluster:                b.virtualClusters(cfg, path),
 			Metadata:                      metadata(cfg.GetMetadata()),
+			RateLimits:                    b.RateLimits(cfg.GetRateLimits(), ratelimit.RouteFields(), path.Field("rate_limits"), b.errs),
 		},
 	}
 	if p := cfg.GetRetryPolicy(); p != nil {
@@ -148,10 +158,12 @@ func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtual
 // A hostScope is a virtual host while its routes are built.
 type hostScope struct {
 	*builder
-	host   level
-	public *route.VirtualHost
-	retry  *route.RetryPolicy      // nil for none
-	buffer *wrapperspb.UInt64Value // request_body_buffer_limit
+	host          level
+	public        *route.VirtualHost
+	retry         *route.RetryPolicy // nil for none
+	hedges        bool
+	buffer        int // 0 for none
+	mirrorsAround []route.Mirror
 }
 
 // levels returns the levels of a route, in the order in which their header
@@ -177,12 +189,20 @@ func (s *hostScope) entry(cfg *routev3.Route, path conf.Path) entry {
 	for _, l := range []level{own, s.host, s.table} {
 		r.FilterConfigs = append(r.FilterConfigs, l.filters...)
 	}
+	if cfg.GetStatPrefix() != "" {
+		r.Stats = s.requestStats(s.public.Name, "route", cfg.GetStatPrefix())
+	}
 	e.route = r
 	switch action := cfg.GetAction().(type) {
 	case *routev3.Route_Route:
 		r.Forward = s.forward(action.Route, &e.path, levels, path.Field("route"))
-		r.Forward.MaxRequestBuffer = bufferLimit(cfg.GetRequestBodyBufferLimit(), s.buffer)
+		r.Forward.MaxRequestBuffer = bufferLimit(cfg, s.buffer)
 		e.weighted = s.weighted(action.Route.GetWeightedClusters(), r, path.Field("route").Field("weighted_clusters"))
+		if hasSpecifier(action.Route) && r.Forward.Specifier == nil {
+			// Its optional specifier is not known: the route is never taken, and the next one
+			// that matches is.
+			e.fractional, e.fraction, e.runtime = true, runtimeconf.Fraction{}, nil
+		}
 	case *routev3.Route_Redirect:
 		r.Direct = s.redirect(action.Redirect, &e.path, path.Field("redirect"))
 	case *routev3.Route_DirectResponse:
@@ -196,56 +216,23 @@ func (s *hostScope) entry(cfg *routev3.Route, path conf.Path) entry {
 	return e
 }
 
-func (s *hostScope) directResponse(cfg *routev3.DirectResponseAction, path conf.Path) *route.Direct {
-	conf.Check(cfg, DirectResponseFields(), path, s.errs)
-	if st := cfg.GetStatus(); st < 200 || st > 599 {
-		s.errs.Add(path.Field("status"), "must be from 200 to 599")
-	}
-	d := &route.Direct{Status: int(cfg.GetStatus()), Details: "direct_response"}
-	if cfg.GetBody() != nil {
-		d.Body = s.body(cfg.GetBody(), path.Field("body"))
-	}
-	return d
+// bufferLimits is the part of routes and virtual hosts with limits of buffered
+// requests.
+type bufferLimits interface {
+	GetRequestBodyBufferLimit() *wrapperspb.UInt64Value
+	GetPerRequestBufferLimitBytes() *wrapperspb.UInt32Value
 }
 
-// body reads the body of a direct response.
-func (s *hostScope) body(cfg *corev3.DataSource, path conf.Path) string {
-	text, at := "", path
-	switch src := cfg.GetSpecifier().(type) {
-	case *corev3.DataSource_InlineString:
-		text, at = src.InlineString, path.Field("inline_string")
-	case *corev3.DataSource_InlineBytes:
-		text, at = string(src.InlineBytes), path.Field("inline_bytes")
-	case *corev3.DataSource_Filename:
-		at = path.Field("filename")
-		info, err := os.Stat(src.Filename)
-		switch {
-		case err != nil:
-			s.errs.Add(at, "%v", err)
-		case info.Size() > s.maxBody:
-			s.errs.Add(at, "response body file %s has %d bytes; the maximum is %d", src.Filename, info.Size(), s.maxBody)
-		default:
-			content, err := os.ReadFile(src.Filename)
-			if err != nil {
-				s.errs.Add(at, "%v", err)
-			}
-			text = string(content)
-		}
+// bufferLimit returns the limit of a level, in bytes, or that of the level around. The
+// deprecated field counts without the new one.
+func bufferLimit(cfg bufferLimits, around int) int {
+	if l := cfg.GetRequestBodyBufferLimit(); l != nil {
+		return int(min(l.GetValue(), math.MaxInt))
 	}
-	if int64(len(text)) > s.maxBody {
-		s.errs.Add(at, "response body has %d bytes; the maximum is %d", len(text), s.maxBody)
+	if l := cfg.GetPerRequestBufferLimitBytes(); l != nil {
+		return int(l.GetValue())
 	}
-	return text
-}
-
-// bufferLimit returns the limit of the route, else that of the virtual host, else 0.
-func bufferLimit(limits ...*wrapperspb.UInt64Value) int {
-	for _, l := range limits {
-		if l != nil {
-			return int(min(l.GetValue(), math.MaxInt))
-		}
-	}
-	return 0
+	return around
 }
 
 func metadata(m *corev3.Metadata) map[string]*structpb.Struct { return m.GetFilterMetadata() }

@@ -15,10 +15,10 @@ func TestRouteErrors(t *testing.T) {
 	for _, tc := range []struct{ yaml, want string }{
 		{"route: {cluster: c}", "match: one of prefix, path, safe_regex, path_separated_prefix, connect_matcher, path_match_policy is required"},
 		{"match: {prefix: /}", ": one of route, redirect, direct_response, non_forwarding_action is required"},
-		{"match: {prefix: /}, route: {}", "route: one of cluster, cluster_header, weighted_clusters is required"},
+		{"match: {prefix: /}, route: {}", "route: one of cluster, cluster_header, weighted_clusters, cluster_specifier_plugin, inline_cluster_specifier_plugin is required"},
 		{"match: {prefix: /}, route: {cluster: nope}", `route.cluster: unknown cluster "nope"`},
 		{"match: {prefix: /}, route: {cluster_header: ''}", "route.cluster_header: must not be empty"},
-		{"match: {prefix: /}, route: {cluster_specifier_plugin: x}", "route.cluster_specifier_plugin: field cluster_specifier_plugin is not implemented"},
+		{"match: {prefix: /}, route: {cluster_specifier_plugin: x}", "route.cluster_specifier_plugin: unknown cluster specifier plugin \"x\""},
 		{"match: {prefix: /}, filter_action: {}", "filter_action: field filter_action is not implemented"},
 
 		// conditions
@@ -47,8 +47,7 @@ func TestRouteErrors(t *testing.T) {
 		{weights + "{weight: 1}]}}", "route.weighted_clusters.clusters[0].name: must not be empty"},
 		{weights + "{name: nope, weight: 1}]}}", `route.weighted_clusters.clusters[0].name: unknown cluster "nope"`},
 		{weights + "{name: c, weight: 1, metadata_match: {}}], runtime_key_prefix: a}}",
-			"route.weighted_clusters.runtime_key_prefix: field runtime_key_prefix is not implemented\n" +
-				"route.weighted_clusters.clusters[0].metadata_match: field metadata_match is not implemented"},
+			"route.weighted_clusters.clusters[0].metadata_match: field metadata_match is not implemented"},
 
 		// header mutations
 		{forward + "}, request_headers_to_add: [{header: {key: ':path', value: x}}]", "request_headers_to_add[0].header.key: :-prefixed or host headers may not be modified"},
@@ -59,15 +58,38 @@ func TestRouteErrors(t *testing.T) {
 		{forward + "}, request_headers_to_add: [{header: {key: x, value: '%NOPE%'}}]", "request_headers_to_add[0].header.value: no operator NOPE"},
 
 		// rewrites and the rest of the action
-		{forward + "prefix_rewrite: /a, regex_rewrite: {pattern: {regex: a}, substitution: b}}", "route: prefix_rewrite and regex_rewrite must not both be set"},
+		{forward + "prefix_rewrite: /a, regex_rewrite: {pattern: {regex: a}, substitution: b}}", "route: only one of prefix_rewrite, regex_rewrite, path_rewrite_policy, path_rewrite may be set"},
 		{forward + `regex_rewrite: {pattern: {regex: (a)}, substitution: '\2'}}`, `route.regex_rewrite.substitution: \2 names a group that the regex does not have`},
 		{forward + "host_rewrite_path_regex: {pattern: {regex: '['}}}", "route.host_rewrite_path_regex.pattern.regex: error parsing regexp: missing closing ]: `[`"},
 		{forward + "timeout: -1s}", "route.timeout: must be a duration that is not negative"},
-		{forward + "max_stream_duration: {grpc_timeout_header_max: 1s}}", "route.max_stream_duration.grpc_timeout_header_max: field grpc_timeout_header_max is not implemented"},
-		{forward + "hash_policy: [{}], cors: {}, hedge_policy: {}, rate_limits: [{}], request_mirror_policies: [{}], internal_redirect_policy: {}}",
-			"route.request_mirror_policies: field request_mirror_policies is not implemented\nroute.rate_limits: field rate_limits is not implemented\n" +
-				"route.hash_policy: field hash_policy is not implemented\nroute.cors: field cors is not implemented\n" +
-				"route.internal_redirect_policy: field internal_redirect_policy is not implemented\nroute.hedge_policy: field hedge_policy is not implemented"},
+		{forward + "prefix_rewrite: /a, path_rewrite: /b}", "route: only one of prefix_rewrite, regex_rewrite, path_rewrite_policy, path_rewrite may be set"},
+		{forward + "path_rewrite: '%NOPE%', host_rewrite: '%NOPE%'}", "route.host_rewrite: no operator NOPE\nroute.path_rewrite: no operator NOPE"},
+		{forward + `path_rewrite_policy: {name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}}`,
+			"route.path_rewrite_policy.typed_config: no implementation of envoy.path.rewrite is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy"},
+		{forward + "max_stream_duration: {grpc_timeout_header_max: -1s}, flush_timeout: -1s}",
+			"route.max_stream_duration.grpc_timeout_header_max: must be a duration that is not negative\nroute.flush_timeout: must be a duration that is not negative"},
+		{forward + `early_data_policy: {name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}}`,
+			"route.early_data_policy.typed_config: no implementation of envoy.route.early_data_policy is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy"},
+		{forward + "metadata_match: {}, retry_policy_typed_config: {}}",
+			"route.metadata_match: field metadata_match is not implemented\nroute.retry_policy_typed_config: field retry_policy_typed_config is not implemented"},
+
+		// policies of the action
+		{forward + "hash_policy: [{header: {header_name: ''}}, {cookie: {name: '', ttl: -1s, attributes: [{name: ''}]}}, {query_parameter: {name: ''}}, {filter_state: {key: ''}}]}",
+			"route.hash_policy[0].header.header_name: must not be empty\nroute.hash_policy[1].cookie.name: must not be empty\n" +
+				"route.hash_policy[1].cookie.ttl: must be a duration that is not negative\nroute.hash_policy[1].cookie.attributes[0].name: must not be empty\n" +
+				"route.hash_policy[2].query_parameter.name: must not be empty\nroute.hash_policy[3].filter_state.key: must not be empty"},
+		{forward + "request_mirror_policies: [{cluster: c, cluster_header: x}, {cluster: nope, trace_sampled: true}, {cluster: c, request_headers_mutations: [{append: {header: {key: ':path', value: x}}}]}]}",
+			"route.request_mirror_policies[0]: one of cluster and cluster_header is required\nroute.request_mirror_policies[1].trace_sampled: field trace_sampled is not implemented\n" +
+				"route.request_mirror_policies[1].cluster: unknown cluster \"nope\"\n" +
+				"route.request_mirror_policies[2].request_headers_mutations[0].append.header.key: :-prefixed or host headers may not be modified"},
+		{forward + `internal_redirect_policy: {response_headers_to_copy: [x, Host], predicates: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}]}}`,
+			"route.internal_redirect_policy.predicates[0].typed_config: no implementation of envoy.internal_redirect_predicates is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy\n" +
+				"route.internal_redirect_policy.response_headers_to_copy[1]: :-prefixed or host headers may not be copied"},
+		{`match: {prefix: /}, route: {inline_cluster_specifier_plugin: {extension: {name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}}}`,
+			"route.inline_cluster_specifier_plugin.extension.typed_config: no implementation of envoy.router.cluster_specifier_plugin is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy"},
+		{forward + "hash_policy: [{}], cors: {}, hedge_policy: {}, request_mirror_policies: [{}], internal_redirect_policy: {}}",
+			"route.cors: field cors is not implemented\nroute.request_mirror_policies[0]: one of cluster and cluster_header is required\n" +
+				"route.hash_policy[0]: one of header, cookie, connection_properties, query_parameter, filter_state is required"},
 		{forward + "upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]}", `route.upgrade_configs[1].upgrade_type: upgrade "a" is listed twice`},
 		{forward + "upgrade_configs: [{upgrade_type: websocket, connect_config: {}}]}", "route.upgrade_configs[0].connect_config: is for CONNECT only"},
 		{forward + "upgrade_configs: [{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {}}}]}",
@@ -77,20 +99,22 @@ func TestRouteErrors(t *testing.T) {
 		{forward + "retry_policy: {retry_on: '5xx,junk'}}", `route.retry_policy.retry_on: retry condition "junk" is not implemented`},
 		{forward + "retry_policy: {retry_back_off: {base_interval: 1s, max_interval: 0.5s}}}", "route.retry_policy.retry_back_off.max_interval: must not be less than base_interval"},
 		{forward + "retry_policy: {retry_back_off: {}}}", "route.retry_policy.retry_back_off.base_interval: is required"},
-		{forward + "retry_policy: {retry_host_predicate: [{name: x}]}}", "route.retry_policy.retry_host_predicate[0].typed_config: is required"},
+		{forward + "retry_policy: {retry_host_predicate: [{name: x}]}}", "route.retry_policy.retry_host_predicate[0].typed_config: must be set"},
 		{forward + `retry_policy: {retry_host_predicate: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}]}}`,
-			"route.retry_policy.retry_host_predicate[0].typed_config: retry host predicate envoy.config.route.v3.RetryPolicy is not implemented"},
+			"route.retry_policy.retry_host_predicate[0].typed_config: no implementation of envoy.retry_host_predicates is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy"},
 		{forward + "retry_policy: {retry_priority: {name: x}, rate_limited_retry_back_off: {}}}",
-			"route.retry_policy.retry_priority: field retry_priority is not implemented\n" +
-				"route.retry_policy.rate_limited_retry_back_off: field rate_limited_retry_back_off is not implemented"},
+			"route.retry_policy.retry_priority.typed_config: must be set\nroute.retry_policy.rate_limited_retry_back_off.reset_headers: must not be empty"},
+		{forward + "retry_policy: {rate_limited_retry_back_off: {max_interval: 0s, reset_headers: [{name: ''}]}, retry_options_predicates: [{name: x}]}}",
+			"route.retry_policy.rate_limited_retry_back_off.max_interval: must be greater than 0s\nroute.retry_policy.rate_limited_retry_back_off.reset_headers[0].name: must not be empty\n" +
+				"route.retry_policy.retry_options_predicates[0].typed_config: no implementation of envoy.retry_options_predicates is registered for type "},
 
 		// redirects and direct responses
-		{"match: {prefix: /}, redirect: {path_rewrite: x}", "redirect.path_rewrite: field path_rewrite is not implemented"},
+		{"match: {prefix: /}, redirect: {path_rewrite: '%NOPE%'}", "redirect.path_rewrite: no operator NOPE"},
 		{"match: {prefix: /}, direct_response: {status: 600}", "direct_response.status: must be from 200 to 599"},
-		{"match: {prefix: /}, direct_response: {status: 200, body_format: {}}", "direct_response.body_format: field body_format is not implemented"},
+		{"match: {prefix: /}, direct_response: {status: 200, body_format: {text_format_source: {inline_string: '%NOPE%'}}}", "direct_response.body_format.text_format_source: no operator NOPE"},
 		{"match: {prefix: /}, direct_response: {status: 200, body: {inline_string: " + long + "}}", "direct_response.body.inline_string: response body has 4097 bytes; the maximum is 4096"},
 		{"match: {prefix: /}, direct_response: {status: 200, body: {filename: /nonexistent}}", "direct_response.body.filename: stat /nonexistent: no such file or directory"},
-		{"match: {prefix: /}, direct_response: {status: 200, body: {environment_variable: HOME}}", "direct_response.body.environment_variable: field environment_variable is not implemented"},
+		{"match: {prefix: /}, direct_response: {status: 200, body: {environment_variable: HOME}}", "direct_response.body.environment_variable: there is no environment variable \"HOME\""},
 
 		// configuration of filters
 		{forward + `}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig}}`,
@@ -99,9 +123,9 @@ func TestRouteErrors(t *testing.T) {
 			`typed_per_filter_config["x"]: no HTTP filter takes "envoy.config.route.v3.RetryPolicy" as configuration of a route`},
 		{forward + `}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute}}}`,
 			`typed_per_filter_config["x"].config.buffer: is required here`},
-		{forward + "}, tracing: {}, decorator: {operation: x}, per_request_buffer_limit_bytes: 1, metadata: {typed_filter_metadata: {x: {}}}",
+		{forward + "}, tracing: {}, decorator: {operation: x}, metadata: {typed_filter_metadata: {x: {}}}",
 			"metadata.typed_filter_metadata: field typed_filter_metadata is not implemented\ndecorator: field decorator is not implemented\n" +
-				"tracing: field tracing is not implemented\nper_request_buffer_limit_bytes: field per_request_buffer_limit_bytes is not implemented"},
+				"tracing: field tracing is not implemented"},
 	} {
 		const at = "virtual_hosts[0].routes[0]"
 		want := ""
@@ -127,10 +151,13 @@ func TestTableErrors(t *testing.T) {
 		{"virtual_hosts: [{name: a, domains: ['x.*', '*.x', x, 'X.*']}]", `virtual_hosts[0].domains[3]: domain "X.*" is used twice: domains must be unique, without regard to case`},
 		{"virtual_hosts: [{name: '', domains: []}]", "virtual_hosts[0].name: must not be empty\nvirtual_hosts[0].domains: must not be empty"},
 		{"virtual_hosts: [{name: a, domains: ['*'], cors: {}, virtual_clusters: [{}], hedge_policy: {}}]",
-			"virtual_hosts[0].virtual_clusters: field virtual_clusters is not implemented\n" +
-				"virtual_hosts[0].cors: field cors is not implemented\nvirtual_hosts[0].hedge_policy: field hedge_policy is not implemented"},
+			"virtual_hosts[0].cors: field cors is not implemented\n" +
+				"virtual_hosts[0].virtual_clusters[0].name: must not be empty\nvirtual_hosts[0].virtual_clusters[0].headers: must not be empty"},
 		{"vhds: {}, cluster_specifier_plugins: [{}]",
-			"vhds: field vhds is not implemented\ncluster_specifier_plugins: field cluster_specifier_plugins is not implemented"},
+			"vhds: field vhds is not implemented\ncluster_specifier_plugins[0].extension.typed_config: must be set"},
+		{"request_mirror_policies: [{cluster: nope}], virtual_hosts: [{name: a, domains: [x], request_mirror_policies: [{}]}]",
+			"request_mirror_policies[0].cluster: unknown cluster \"nope\"\n" +
+				"virtual_hosts[0].request_mirror_policies[0]: one of cluster and cluster_header is required"},
 		{"request_headers_to_remove: [':path'], response_headers_to_add: [{}]",
 			"request_headers_to_remove[0]: :-prefixed or host headers may not be removed\n" +
 				"response_headers_to_add[0].header.key: :-prefixed or host headers may not be modified"},

@@ -63,7 +63,7 @@ func (l *routeList) explain(x *route.Explanation, r *request) {
 		case failed == 0:
 			x.Steps = append(x.Steps, step)
 			if e.weighted != nil {
-				x.Cluster = clusterOf(e.weighted.pick(r.headers, r.random), r.headers)
+				x.Cluster = clusterOf(e.weighted.pick(r.headers, r.info, r.random), r.headers)
 			}
 			return
 		case i < route.MaxExplained-1:

@@ -3,6 +3,7 @@ package route
 import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/headeroption"
+	"github.com/nuncio-proxy/nuncio/api/ratelimit"
 )
 
 // TableFields lists the implemented fields of RouteConfiguration.
@@ -13,7 +14,7 @@ func TableFields() conf.Fields {
 			"request_headers_to_add", "request_headers_to_remove", "most_specific_header_mutations_wins",
 			"validate_clusters", "max_direct_response_body_size_bytes", "ignore_port_in_host_matching",
 			"ignore_path_parameters_in_path_matching", "typed_per_filter_config", "vhost_header",
-			"internal_only_headers"},
+			"internal_only_headers", "request_mirror_policies", "cluster_specifier_plugins"},
 	}
 }
 
@@ -24,7 +25,9 @@ func VirtualHostFields() conf.Fields {
 		Names: []string{"name", "domains", "routes", "require_tls", "request_headers_to_add",
 			"request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove",
 			"typed_per_filter_config", "include_request_attempt_count", "include_attempt_count_in_response",
-			"retry_policy", "request_body_buffer_limit", "metadata.filter_metadata", "matcher"},
+			"retry_policy", "request_body_buffer_limit", "metadata.filter_metadata", "matcher", "rate_limits",
+			"virtual_clusters", "hedge_policy", "include_is_timeout_retry_header", "per_request_buffer_limit_bytes",
+			"request_mirror_policies"},
 	}
 }
 
@@ -35,7 +38,7 @@ func RouteFields() conf.Fields {
 		Names: []string{"name", "match", "route", "redirect", "direct_response", "non_forwarding_action",
 			"metadata.filter_metadata", "typed_per_filter_config", "request_headers_to_add",
 			"request_headers_to_remove", "response_headers_to_add", "response_headers_to_remove",
-			"request_body_buffer_limit"},
+			"request_body_buffer_limit", "per_request_buffer_limit_bytes", "stat_prefix"},
 	}
 }
 
@@ -56,7 +59,11 @@ func ActionFields() conf.Fields {
 		Names: []string{"cluster", "cluster_header", "weighted_clusters", "cluster_not_found_response_code",
 			"prefix_rewrite", "regex_rewrite", "host_rewrite_literal", "auto_host_rewrite", "host_rewrite_header",
 			"host_rewrite_path_regex", "append_x_forwarded_host", "timeout", "idle_timeout", "retry_policy",
-			"priority", "upgrade_configs", "max_stream_duration.max_stream_duration"},
+			"priority", "upgrade_configs", "max_stream_duration", "rate_limits", "include_vh_rate_limits",
+			"cluster_specifier_plugin", "inline_cluster_specifier_plugin", "path_rewrite_policy", "path_rewrite",
+			"host_rewrite", "flush_timeout", "early_data_policy", "request_mirror_policies", "hash_policy",
+			"max_grpc_timeout", "grpc_timeout_offset", "internal_redirect_policy", "internal_redirect_action",
+			"max_internal_redirects", "hedge_policy"},
 	}
 }
 
@@ -73,7 +80,7 @@ func UpgradeFields() conf.Fields {
 func WeightedClusterFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.route.v3.WeightedCluster",
-		Names:   []string{"clusters", "total_weight", "header_name"},
+		Names:   []string{"clusters", "total_weight", "runtime_key_prefix", "header_name", "use_hash_policy"},
 	}
 }
 
@@ -92,7 +99,7 @@ func RedirectFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.route.v3.RedirectAction",
 		Names: []string{"https_redirect", "scheme_redirect", "host_redirect", "port_redirect", "path_redirect",
-			"prefix_rewrite", "regex_rewrite", "response_code", "strip_query"},
+			"prefix_rewrite", "regex_rewrite", "path_rewrite", "response_code", "strip_query"},
 	}
 }
 
@@ -100,7 +107,8 @@ func RedirectFields() conf.Fields {
 func DirectResponseFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.route.v3.DirectResponseAction",
-		Names:   []string{"status", "body.filename", "body.inline_bytes", "body.inline_string"},
+		Names: []string{"status", "body.filename", "body.inline_bytes", "body.inline_string",
+			"body.environment_variable", "body_format"},
 	}
 }
 
@@ -110,8 +118,54 @@ func RetryFields() conf.Fields {
 		Message: "envoy.config.route.v3.RetryPolicy",
 		Names: []string{"retry_on", "num_retries", "per_try_timeout", "per_try_idle_timeout",
 			"retry_host_predicate", "host_selection_retry_max_attempts", "retriable_status_codes", "retry_back_off",
-			"retriable_headers", "retriable_request_headers"},
+			"retriable_headers", "retriable_request_headers", "retry_priority", "retry_options_predicates",
+			"rate_limited_retry_back_off", "refresh_cluster_on_retry"},
 	}
+}
+
+// HedgeFields lists the implemented fields of HedgePolicy. In Envoy only
+// hedge_on_per_try_timeout has an effect, so also here.
+func HedgeFields() conf.Fields {
+	return conf.Fields{
+		Message: "envoy.config.route.v3.HedgePolicy",
+		Names:   []string{"initial_requests", "additional_request_chance", "hedge_on_per_try_timeout"},
+	}
+}
+
+// MirrorFields lists the implemented fields of a mirror policy.
+func MirrorFields() conf.Fields {
+	return conf.Fields{
+		Message: "envoy.config.route.v3.RouteAction.RequestMirrorPolicy",
+		Names: []string{"cluster", "cluster_header", "runtime_fraction", "disable_shadow_host_suffix_append",
+			"request_headers_mutations", "host_rewrite_literal"},
+	}
+}
+
+// HashPolicyFields lists the implemented fields of a hash policy.
+func HashPolicyFields() conf.Fields {
+	return conf.Fields{
+		Message: "envoy.config.route.v3.RouteAction.HashPolicy",
+		Names:   []string{"header", "cookie", "connection_properties", "query_parameter", "filter_state", "terminal"},
+	}
+}
+
+// InternalRedirectFields lists the implemented fields of InternalRedirectPolicy.
+func InternalRedirectFields() conf.Fields {
+	return conf.Fields{
+		Message: "envoy.config.route.v3.InternalRedirectPolicy",
+		Names: []string{"max_internal_redirects", "redirect_response_codes", "predicates",
+			"allow_cross_scheme_redirect", "response_headers_to_copy"},
+	}
+}
+
+// VirtualClusterFields lists the implemented fields of VirtualCluster.
+func VirtualClusterFields() conf.Fields {
+	return conf.Fields{Message: "envoy.config.route.v3.VirtualCluster", Names: []string{"headers", "name"}}
+}
+
+// SpecifierFields lists the implemented fields of ClusterSpecifierPlugin.
+func SpecifierFields() conf.Fields {
+	return conf.Fields{Message: "envoy.config.route.v3.ClusterSpecifierPlugin", Names: []string{"extension", "is_optional"}}
 }
 
 // FilterConfigFields lists the implemented fields of FilterConfig.
@@ -126,5 +180,6 @@ func FilterConfigFields() conf.Fields {
 func Fields() []conf.Fields {
 	return []conf.Fields{TableFields(), VirtualHostFields(), RouteFields(), MatchFields(), ActionFields(),
 		UpgradeFields(), WeightedClusterFields(), ClusterWeightFields(), RedirectFields(), DirectResponseFields(),
-		RetryFields(), headeroption.Fields(), FilterConfigFields()}
+		RetryFields(), HedgeFields(), MirrorFields(), HashPolicyFields(), InternalRedirectFields(), VirtualClusterFields(),
+		SpecifierFields(), headeroption.MutationFields(), headeroption.Fields(), FilterConfigFields(), ratelimit.RouteFields()}
 }

@@ -1,7 +1,6 @@
 package route
 
 import (
-	"math"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/match"
+	"github.com/nuncio-proxy/nuncio/api/ratelimit"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
@@ -28,6 +28,13 @@ func (s *hostScope) forward(cfg *routev3.RouteAction, matched *pathMatch, levels
 		Upgrades:              s.upgrades(cfg.GetUpgradeConfigs(), path.Field("upgrade_configs")),
 		AppendXForwardedHost:  cfg.GetAppendXForwardedHost(),
 		AutoHostRewrite:       cfg.GetAutoHostRewrite().GetValue(),
+		GRPC:                  s.grpcTimeout(cfg, path),
+		Mirrors:               s.mirrors(cfg.GetRequestMirrorPolicies(), s.mirrorsAround, path.Field("request_mirror_policies")),
+		Hash:                  s.hashPolicy(cfg.GetHashPolicy(), path.Field("hash_policy")),
+		HedgeOnPerTryTimeout:  s.hedges,
+		Redirect:              s.internalRedirect(cfg, path),
+		RateLimits:            s.RateLimits(cfg.GetRateLimits(), ratelimit.RouteFields(), path.Field("rate_limits"), s.errs),
+		IncludeHostRateLimits: cfg.GetIncludeVhRateLimits().GetValue(),
 	}
 	if cfg.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = upstream.High
@@ -35,12 +42,11 @@ func (s *hostScope) forward(cfg *routev3.RouteAction, matched *pathMatch, levels
 	if p := cfg.GetRetryPolicy(); p != nil {
 		f.Retry = s.retryPolicy(p, path.Field("retry_policy"))
 	}
-	s.optional(&f.Timeout, cfg.GetTimeout(), path.Field("timeout"))
-	f.HasIdleTimeout = cfg.GetIdleTimeout() != nil
-	s.optional(&f.IdleTimeout, cfg.GetIdleTimeout(), path.Field("idle_timeout"))
-	longest := cfg.GetMaxStreamDuration().GetMaxStreamDuration()
-	f.HasMaxStreamDuration = longest != nil
-	s.optional(&f.MaxStreamDuration, longest, path.Field("max_stream_duration").Field("max_stream_duration"))
+	if p := cfg.GetHedgePolicy(); p != nil {
+		f.HedgeOnPerTryTimeout = s.hedgePolicy(p, path.Field("hedge_policy"))
+	}
+	s.earlyData(cfg.GetEarlyDataPolicy(), path.Field("early_data_policy"))
+	s.timeouts(f, cfg, path)
 	s.cluster(f, cfg, path)
 	return f
 }
@@ -64,19 +70,26 @@ func (s *hostScope) cluster(f *route.Forward, cfg *routev3.RouteAction, path con
 	case *routev3.RouteAction_ClusterHeader:
 		f.ClusterHeader = s.clusterHeader(c.ClusterHeader, path.Field("cluster_header"))
 	case *routev3.RouteAction_WeightedClusters:
-	case *routev3.RouteAction_ClusterSpecifierPlugin, *routev3.RouteAction_InlineClusterSpecifierPlugin: // refused by their fields
+	case *routev3.RouteAction_ClusterSpecifierPlugin:
+		f.Specifier = s.namedSpecifier(c.ClusterSpecifierPlugin, path.Field("cluster_specifier_plugin"))
+	case *routev3.RouteAction_InlineClusterSpecifierPlugin:
+		f.Specifier = s.specifier(c.InlineClusterSpecifierPlugin, path.Field("inline_cluster_specifier_plugin"))
 	default:
-		s.errs.Add(path, "one of cluster, cluster_header, weighted_clusters is required")
+		s.errs.Add(path, "one of cluster, cluster_header, weighted_clusters, cluster_specifier_plugin, inline_cluster_specifier_plugin is required")
 	}
 }
 
+func hasSpecifier(cfg *routev3.RouteAction) bool {
+	return cfg.GetClusterSpecifierPlugin() != "" || cfg.GetInlineClusterSpecifierPlugin() != nil
+}
+
 // known checks the name of a cluster.
-func (s *hostScope) known(name string, path conf.Path) string {
+func (b *builder) known(name string, path conf.Path) string {
 	switch {
 	case name == "":
-		s.errs.Add(path, "must not be empty")
-	case s.ValidateClusters && !s.Clusters.Known(name):
-		s.errs.Add(path, "unknown cluster %q", name)
+		b.errs.Add(path, "must not be empty")
+	case b.ValidateClusters && !b.Clusters.Known(name):
+		b.errs.Add(path, "unknown cluster %q", name)
 	}
 	return name
 }
@@ -94,29 +107,6 @@ func headerName(name string) string {
 		return httpmsg.Authority.String()
 	}
 	return name
-}
-
-func (s *hostScope) rewrite(cfg *routev3.RouteAction, matched *pathMatch, levels [3]level, path conf.Path) *rewrite {
-	r := &rewrite{
-		headers:   newMutations(levels[0].request, levels[1].request, levels[2].request),
-		path:      pathRewrite{prefix: cfg.GetPrefixRewrite(), matched: matched.length()},
-		forwarded: cfg.GetAppendXForwardedHost(),
-	}
-	if re := cfg.GetRegexRewrite(); re != nil {
-		r.path.regex = match.NewSubstitution(re, path.Field("regex_rewrite"), s.errs)
-		if cfg.GetPrefixRewrite() != "" {
-			s.errs.Add(path, "prefix_rewrite and regex_rewrite must not both be set")
-		}
-	}
-	switch h := cfg.GetHostRewriteSpecifier().(type) {
-	case *routev3.RouteAction_HostRewriteLiteral:
-		r.host.literal = h.HostRewriteLiteral
-	case *routev3.RouteAction_HostRewriteHeader:
-		r.host.header = headerName(h.HostRewriteHeader)
-	case *routev3.RouteAction_HostRewritePathRegex:
-		r.host.regex = match.NewSubstitution(h.HostRewritePathRegex, path.Field("host_rewrite_path_regex"), s.errs)
-	}
-	return r
 }
 
 func (s *hostScope) upgrades(cfgs []*routev3.RouteAction_UpgradeConfig, path conf.Path) (out []route.Upgrade) {
@@ -141,94 +131,4 @@ func (s *hostScope) upgrades(cfgs []*routev3.RouteAction_UpgradeConfig, path con
 		out = append(out, u)
 	}
 	return out
-}
-
-// weighted is a set of variants of a route, one for each cluster.
-type weighted struct {
-	header string // its value is used in place of the random one
-	routes []*route.Route
-	ends   []uint64 // sums of the weights up to and with each route
-}
-
-func (s *hostScope) weighted(cfg *routev3.WeightedCluster, base *route.Route, path conf.Path) *weighted {
-	if cfg == nil {
-		return nil
-	}
-	conf.Check(cfg, WeightedClusterFields(), path, s.errs)
-	w := &weighted{header: headerName(cfg.GetHeaderName())}
-	total := uint64(0)
-	for i, c := range cfg.GetClusters() {
-		at := path.Field("clusters").Index(i)
-		if c.GetWeight() == nil {
-			s.errs.Add(at.Field("weight"), "is required")
-		}
-		total += uint64(c.GetWeight().GetValue())
-		w.routes = append(w.routes, s.variant(c, base, at))
-		w.ends = append(w.ends, total)
-	}
-	if total == 0 || total > math.MaxUint32 {
-		s.errs.Add(path.Field("clusters"), "the sum of the weights must be from 1 to %d, and is %d", uint32(math.MaxUint32), total)
-	}
-	return w
-}
-
-// variant is the route for one of its weighted clusters.
-func (s *hostScope) variant(cfg *routev3.WeightedCluster_ClusterWeight, base *route.Route, path conf.Path) *route.Route {
-	conf.Check(cfg, ClusterWeightFields(), path, s.errs)
-	r, f := *base, *base.Forward
-	r.Forward = &f
-	switch {
-	case cfg.GetName() != "" && cfg.GetClusterHeader() != "":
-		s.errs.Add(path, "only one of name and cluster_header may be set")
-	case cfg.GetClusterHeader() != "":
-		f.ClusterHeader = headerName(cfg.GetClusterHeader())
-	default:
-		f.Cluster = s.known(cfg.GetName(), path.Field("name"))
-	}
-	own := s.level(cfg, path)
-	r.FilterConfigs = append(own.filters[:len(own.filters):len(own.filters)], base.FilterConfigs...)
-	inherited, _ := base.Response.(mutations)
-	r.Response = responseMutation(append(newMutations(own.response), inherited...))
-	if outer, ok := base.Forward.Request.(*rewrite); ok {
-		variant := *outer
-		variant.inner = &rewrite{
-			headers:   newMutations(own.request),
-			host:      hostRewrite{literal: cfg.GetHostRewriteLiteral()},
-			forwarded: outer.forwarded,
-		}
-		f.Request = &variant
-	}
-	return &r
-}
-
-// pick returns the route of a cluster. random is spread over the weights.
-func (w *weighted) pick(h *httpmsg.Headers, random uint64) *route.Route {
-	if w.header != "" {
-		if n, ok := headerNumber(h, w.header); ok {
-			random = n
-		}
-	}
-	random %= w.ends[len(w.ends)-1]
-	i := 0
-	for w.ends[i] <= random {
-		i++
-	}
-	return w.routes[i]
-}
-
-// headerNumber returns the value of a header that occurs once and is a number.
-func headerNumber(h *httpmsg.Headers, name string) (n uint64, ok bool) {
-	var room [2]string
-	values := h.Values(room[:0], name)
-	if len(values) != 1 || values[0] == "" {
-		return 0, false
-	}
-	for _, c := range []byte(values[0]) {
-		digit := uint64(c - '0')
-		if digit > 9 || n > (math.MaxUint64-digit)/10 {
-			return 0, false
-		}
-		n = n*10 + digit
-	}
-	return n, true
 }

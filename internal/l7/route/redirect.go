@@ -7,6 +7,8 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/route"
@@ -18,6 +20,7 @@ import (
 type redirect struct {
 	scheme, host, port string // port begins with ":"
 	path               string
+	text               *headeroption.Value // in place of path; nil for none
 	rewrite            pathRewrite
 	stripQuery         bool
 }
@@ -55,10 +58,14 @@ func (s *hostScope) redirect(cfg *routev3.RedirectAction, matched *pathMatch, pa
 	if re := cfg.GetRegexRewrite(); re != nil {
 		r.rewrite.regex = match.NewSubstitution(re, path.Field("regex_rewrite"), s.errs)
 	}
+	if text := cfg.GetPathRewrite(); text != "" {
+		value := headeroption.NewValue(text, s.Formats, path.Field("path_rewrite"), s.errs)
+		r.text = &value
+	}
 	return &route.Direct{Status: redirectStatus(cfg.GetResponseCode()), Details: "direct_response", Location: r.location}
 }
 
-func (r *redirect) location(h *httpmsg.Headers, _ *streaminfo.Stream) string {
+func (r *redirect) location(h *httpmsg.Headers, info *streaminfo.Stream) string {
 	scheme := r.scheme
 	if scheme == "" {
 		scheme = h.Get(httpmsg.Scheme)
@@ -67,7 +74,7 @@ func (r *redirect) location(h *httpmsg.Headers, _ *streaminfo.Stream) string {
 	if host == "" {
 		host = r.requestHost(h, scheme)
 	}
-	path := r.newPath(h.Get(httpmsg.Path))
+	path := r.newPath(h, info)
 	slash := ""
 	if !strings.HasPrefix(path, "/") {
 		slash = "/"
@@ -75,17 +82,21 @@ func (r *redirect) location(h *httpmsg.Headers, _ *streaminfo.Stream) string {
 	return scheme + "://" + host + r.port + slash + path
 }
 
-func (r *redirect) newPath(path string) string {
-	path, _ = r.rewrite.of(path)
-	if r.path != "" {
-		if strings.Contains(r.path, "?") {
-			return r.path // its query takes precedence, and is not stripped
+func (r *redirect) newPath(h *httpmsg.Headers, info *streaminfo.Stream) string {
+	path, _ := r.rewrite.of(h.Get(httpmsg.Path), nil)
+	whole := r.path
+	if r.text != nil {
+		whole = r.text.String(h, &format.Entry{Request: h, Stream: info})
+	}
+	if whole != "" {
+		if strings.Contains(whole, "?") {
+			return whole // its query takes precedence, and is not stripped
 		}
 		query := strings.IndexByte(path, '?')
 		if query < 0 {
 			query = len(path)
 		}
-		path = r.path + path[query:]
+		path = whole + path[query:]
 	}
 	if r.stripQuery {
 		path, _, _ = strings.Cut(path, "?")

@@ -2,19 +2,15 @@ package route
 
 import (
 	"math"
-	"slices"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	canaryv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/omit_canary_hosts/v3"
-	previousv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/route"
-	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
 
 // defaultRetryInterval is where the back-off between retries begins; its longest
@@ -23,7 +19,13 @@ const defaultRetryInterval = 25 * time.Millisecond
 
 func (b *builder) retryPolicy(cfg *routev3.RetryPolicy, path conf.Path) *route.RetryPolicy {
 	conf.Check(cfg, RetryFields(), path, b.errs)
-	p := &route.RetryPolicy{NumRetries: 1, HostAttempts: 1}
+	p := &route.RetryPolicy{
+		NumRetries:     1,
+		HostAttempts:   1,
+		Priority:       b.retryPriority(cfg.GetRetryPriority(), path.Field("retry_priority")),
+		RateLimited:    b.rateLimited(cfg.GetRateLimitedRetryBackOff(), path.Field("rate_limited_retry_back_off")),
+		RefreshCluster: cfg.GetRefreshClusterOnRetry(),
+	}
 	if cfg.GetRetryOn() != "" {
 		var unknown string
 		if p.On, unknown = route.ParseRetryOn(cfg.GetRetryOn()); unknown != "" {
@@ -41,6 +43,7 @@ func (b *builder) retryPolicy(cfg *routev3.RetryPolicy, path conf.Path) *route.R
 	}
 	p.RetriableHeaders = headerMatchers(match.NewHeaders(cfg.GetRetriableHeaders(), path.Field("retriable_headers"), b.errs))
 	p.RequestHeaders = headerMatchers(match.NewHeaders(cfg.GetRetriableRequestHeaders(), path.Field("retriable_request_headers"), b.errs))
+	b.optionPredicates(cfg.GetRetryOptionsPredicates(), path.Field("retry_options_predicates"))
 	b.hostPredicates(p, cfg.GetRetryHostPredicate(), path.Field("retry_host_predicate"))
 	if n := cfg.GetHostSelectionRetryMaxAttempts(); n > 0 {
 		p.HostAttempts = int(min(n, math.MaxInt32))
@@ -75,39 +78,57 @@ func (b *builder) backOff(p *route.RetryPolicy, cfg *routev3.RetryPolicy_RetryBa
 func (b *builder) hostPredicates(p *route.RetryPolicy, cfgs []*routev3.RetryPolicy_RetryHostPredicate, path conf.Path) {
 	for i, cfg := range cfgs {
 		at := path.Index(i).Field("typed_config")
-		if cfg.GetTypedConfig() == nil {
-			b.errs.Add(at, "is required")
-			continue
-		}
-		switch msg := extension.Unpack(cfg.GetTypedConfig(), at, b.errs).(type) {
-		case *previousv3.PreviousHostsPredicate:
-			p.HostPredicates = append(p.HostPredicates, previousHosts{})
-		case *canaryv3.OmitCanaryHostsPredicate:
-			p.HostPredicates = append(p.HostPredicates, canaryHosts{})
-		case nil:
-		default:
-			b.errs.Add(at, "retry host predicate %s is not implemented", msg.ProtoReflect().Descriptor().FullName())
+		if f, msg, ok := factoryFor[extension.RetryHostPredicateFactory](b, extension.RetryHostPredicates, cfg.GetTypedConfig(), at); ok {
+			p.HostPredicates = append(p.HostPredicates, f.BuildRetryHostPredicate(msg, at, b.errs))
 		}
 	}
 }
 
-// previousHosts turns down the hosts of earlier attempts.
-type previousHosts struct{}
-
-// Reject implements route.RetryHostPredicate.
-func (previousHosts) Reject(h upstream.Host, tried []upstream.Host) bool {
-	return slices.Contains(tried, h)
+func (b *builder) retryPriority(cfg *routev3.RetryPolicy_RetryPriority, path conf.Path) route.RetryPriority {
+	if cfg == nil {
+		return nil
+	}
+	at := path.Field("typed_config")
+	f, msg, ok := factoryFor[extension.RetryPriorityFactory](b, extension.RetryPriorities, cfg.GetTypedConfig(), at)
+	if !ok {
+		return nil
+	}
+	return f.BuildRetryPriority(msg, at, b.errs)
 }
 
-// canaryHosts turns down canaries.
-type canaryHosts struct{}
+// defaultResetInterval is the longest time before a retry that a header may ask for.
+const defaultResetInterval = 300 * time.Second
 
-// Reject implements route.RetryHostPredicate.
-func (canaryHosts) Reject(h upstream.Host, _ []upstream.Host) bool { return h.Canary() }
+func (b *builder) rateLimited(cfg *routev3.RetryPolicy_RateLimitedRetryBackOff, path conf.Path) *route.RateLimitedBackOff {
+	if cfg == nil {
+		return nil
+	}
+	r := &route.RateLimitedBackOff{MaxInterval: defaultResetInterval}
+	if d := cfg.GetMaxInterval(); d != nil {
+		if r.MaxInterval = b.duration(d, path.Field("max_interval")); r.MaxInterval == 0 {
+			b.errs.Add(path.Field("max_interval"), "must be greater than 0s")
+		}
+		r.MaxInterval = max(r.MaxInterval, time.Millisecond)
+	}
+	if len(cfg.GetResetHeaders()) == 0 {
+		b.errs.Add(path.Field("reset_headers"), "must not be empty")
+	}
+	for i, h := range cfg.GetResetHeaders() {
+		if h.GetName() == "" {
+			b.errs.Add(path.Field("reset_headers").Index(i).Field("name"), "must not be empty")
+		}
+		r.Headers = append(r.Headers, route.ResetHeader{
+			Name:     match.Lower(h.GetName()),
+			UnixTime: h.GetFormat() == routev3.RetryPolicy_UNIX_TIMESTAMP,
+		})
+	}
+	return r
+}
 
-// optional sets to if a duration is configured.
-func (b *builder) optional(to *time.Duration, d *durationpb.Duration, path conf.Path) {
-	if d != nil {
-		*to = b.duration(d, path)
+// optionPredicates refuses what nothing implements, as Envoy does.
+func (b *builder) optionPredicates(cfgs []*corev3.TypedExtensionConfig, path conf.Path) {
+	for i, cfg := range cfgs {
+		b.errs.Add(path.Index(i).Field("typed_config"), "no implementation of envoy.retry_options_predicates is registered for type %s",
+			cfg.GetTypedConfig().GetTypeUrl())
 	}
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/protoconv"
+	"github.com/nuncio-proxy/nuncio/testkit/metrics"
 )
 
 var _ route.Table = (*Table)(nil)
@@ -29,22 +31,36 @@ type formats struct{ format.Compiler }
 
 func (formats) FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) format.Format {
 	text := msg.GetTextFormatSource().GetInlineString()
-	if strings.Contains(text, "%NOPE%") || !msg.GetOmitEmptyValues() {
+	if strings.Contains(text, "%NOPE%") {
 		errs.Add(path.Field("text_format_source"), "no operator NOPE")
 		return nil
 	}
+	return newFormat(text, !msg.GetOmitEmptyValues())
+}
+
+func (formats) Compile(text string) (format.Format, error) {
+	if strings.Contains(text, "%NOPE%") {
+		return nil, errors.New("no operator NOPE")
+	}
+	return newFormat(text, true), nil
+}
+
+func newFormat(text string, dash bool) format.Format {
 	before, rest, ok := strings.Cut(text, "%REQ(")
 	name, after, _ := strings.Cut(rest, ")%")
-	return &reqFormat{before, strings.ToLower(name), after, !ok}
+	return &reqFormat{before, strings.ToLower(name), after, !ok, dash}
 }
 
 type reqFormat struct {
 	before, name, after string
-	literal             bool
+	literal, dash       bool
 }
 
 func (f *reqFormat) Append(dst []byte, e *format.Entry) []byte {
-	value, _ := e.Request.Find(f.name)
+	value, found := e.Request.Find(f.name)
+	if !found && !f.literal && f.dash {
+		value = "-"
+	}
 	return append(dst, f.before+value+f.after...)
 }
 
@@ -81,6 +97,13 @@ func (s snapshot) Percent(key string, otherwise uint32) uint32 {
 	return otherwise
 }
 
+func (s snapshot) Integer(key string, otherwise uint64) uint64 {
+	if v, ok := s.settings[key]; ok {
+		return uint64(v)
+	}
+	return otherwise
+}
+
 // bufferFactory takes envoy.extensions.filters.http.buffer.v3.BufferPerRoute.
 type bufferFactory struct{}
 
@@ -107,12 +130,13 @@ func (bufferFactory) BuildRouteConfig(msg proto.Message, _ extension.HTTPContext
 func testContext(t testing.TB) BuildContext {
 	t.Helper()
 	registry := new(extension.Registry)
-	if err := registry.Add(bufferFactory{}); err != nil {
+	if err := registry.Add(append(fakes(), bufferFactory{})...); err != nil {
 		t.Fatal(err)
 	}
 	return BuildContext{ValidateClusters: true, HTTPContext: extension.HTTPContext{Context: extension.Context{
-		Registry: registry, Runtime: settings{"half": 500_000}, Clusters: clusters{}, Formats: formats{},
-	}}}
+		Registry: registry, Runtime: settings{"half": 500_000, "w.c": 0, "zero.c": 0, "zero.d": 0}, Clusters: clusters{}, Formats: formats{},
+		LookupEnv: func(name string) (string, bool) { return "of " + name, name == "SET" },
+	}, Root: metrics.New(1)}}
 }
 
 func parse(yaml string) (*routev3.RouteConfiguration, error) {

@@ -50,7 +50,7 @@ func (t *Table) Match(h *httpmsg.Headers, info *streaminfo.Stream, random uint64
 	case e == nil:
 		return nil
 	case e.weighted != nil:
-		return e.weighted.pick(h, random)
+		return e.weighted.pick(h, info, random)
 	default:
 		return e.route
 	}
