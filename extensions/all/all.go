@@ -8,6 +8,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/file"
 	celfilter "github.com/nuncio-proxy/nuncio/extensions/accessloggers/filters/cel"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/stream"
+	earlyheadermutation "github.com/nuncio-proxy/nuncio/extensions/earlyheadermutation/headermutation"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/buffer"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/cors"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/fault"
@@ -31,8 +32,11 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/matching/iprange"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/networkinputs"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/runtimefraction"
+	"github.com/nuncio-proxy/nuncio/extensions/originalipdetection/customheader"
+	"github.com/nuncio-proxy/nuncio/extensions/originalipdetection/xff"
 	pathmatch "github.com/nuncio-proxy/nuncio/extensions/path/match/uritemplate"
 	pathrewrite "github.com/nuncio-proxy/nuncio/extensions/path/rewrite/uritemplate"
+	"github.com/nuncio-proxy/nuncio/extensions/requestid/uuid"
 )
 
 // Factories returns a factory of each extension, for proxymain.Main.
@@ -46,6 +50,11 @@ func Factories() []extension.Factory {
 		cel.Factory{},
 		metadata.Factory{},
 		reqwithoutquery.Factory{},
+
+		customheader.Factory{},
+		earlyheadermutation.Factory{},
+		uuid.Factory{},
+		xff.Factory{},
 
 		buffer.Factory{},
 		cors.Factory{},

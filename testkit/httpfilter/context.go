@@ -9,6 +9,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -35,6 +36,11 @@ type Loggers []accesslog.Logger
 // Build returns the loggers.
 func (l Loggers) Build([]*accesslogv3.AccessLog, conf.Path, *conf.Errors) []accesslog.Logger {
 	return l
+}
+
+// BuildFilter returns a filter that lets everything pass.
+func (l Loggers) BuildFilter(*accesslogv3.AccessLogFilter, conf.Path, *conf.Errors) accesslog.Filter {
+	return func(*format.Entry) bool { return true }
 }
 
 // A Log is an extension.Logger that keeps what it is told.

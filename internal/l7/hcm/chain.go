@@ -1,43 +1,21 @@
 package hcm
 
 import (
-	"net/netip"
-	"strconv"
-
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
-	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
-	"github.com/nuncio-proxy/nuncio/internal/l7/route"
 )
-
-// readRoutes builds the route table.
-func (c *config) readRoutes(m *hcmv3.HttpConnectionManager, ctx extension.HTTPContext, path conf.Path, errs *conf.Errors) {
-	if m.GetRouteConfig() == nil {
-		if m.GetRouteSpecifier() == nil {
-			errs.Add(path, "one of route_config, rds and scoped_routes must be set")
-		}
-		return // rds and scoped_routes are refused by conf.Check
-	}
-	table := route.Build(m.GetRouteConfig(), route.BuildContext{HTTPContext: ctx, ValidateClusters: true},
-		path.Field("route_config"), errs)
-	if table != nil {
-		c.routes = table
-	}
-}
 
 var httpFilterFields = conf.Fields{
 	Message: "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
 	Names:   []string{"name", "typed_config", "is_optional", "disabled"},
 }
 
-// readFilters builds the chain of HTTP filters: the last one, and only that, is
+// readFilters builds a chain of HTTP filters: the last one, and only that, is
 // terminal.
-func (c *config) readFilters(m *hcmv3.HttpConnectionManager, ctx extension.HTTPContext, path conf.Path, errs *conf.Errors) {
-	filters := m.GetHttpFilters()
+func readFilters(filters []*hcmv3.HttpFilter, ctx extension.HTTPContext, path conf.Path, errs *conf.Errors) (chain []filterConfig) {
 	if len(filters) == 0 {
 		errs.Add(path, "must end with a terminal filter such as envoy.filters.http.router")
 	}
@@ -61,8 +39,9 @@ func (c *config) readFilters(m *hcmv3.HttpConnectionManager, ctx extension.HTTPC
 		case terminal && f.GetDisabled():
 			errs.Add(at.Field("disabled"), "a terminal filter cannot be disabled")
 		}
-		c.filters = append(c.filters, filterConfig{f.GetName(), build, f.GetDisabled()})
+		chain = append(chain, filterConfig{f.GetName(), build, f.GetDisabled()})
 	}
+	return chain
 }
 
 // buildFilter returns nil if it reported an error, or if the filter is optional and
@@ -85,50 +64,4 @@ func buildFilter(f *hcmv3.HttpFilter, ctx extension.HTTPContext, at conf.Path, e
 		return nil, false
 	}
 	return factory.BuildHTTPFilter(msg, ctx, at, errs), factory.Terminal()
-}
-
-// A prefix is a range of IP addresses.
-type prefix = netip.Prefix
-
-func newPrefix(r *corev3.CidrRange, path conf.Path, errs *conf.Errors) prefix {
-	ip, err := netip.ParseAddr(r.GetAddressPrefix())
-	if err != nil {
-		errs.Add(path.Field("address_prefix"), "%q is no IP address", r.GetAddressPrefix())
-		return prefix{}
-	}
-	p := netip.PrefixFrom(ip, int(r.GetPrefixLen().GetValue()))
-	if !p.IsValid() {
-		errs.Add(path.Field("prefix_len"), "%d is too long", r.GetPrefixLen().GetValue())
-	}
-	return p.Masked()
-}
-
-// isInternal reports whether requests from a count as internal.
-func (c *config) isInternal(a address.Address) bool {
-	if a.IsUnix() {
-		return c.internalUnix
-	}
-	for _, p := range c.internal {
-		if p.Contains(a.IP()) {
-			return true
-		}
-	}
-	return false
-}
-
-// forwardedFor is the text that stands for a peer in x-forwarded-for: a peer on this
-// machine appears with the machine's own address.
-func (c *config) forwardedFor(peer address.Address) string {
-	if peer.IP().IsLoopback() && c.localAddress.IsValid() {
-		peer = c.localAddress
-	}
-	if peer.IsUnix() {
-		return ""
-	}
-	return peer.WithoutPort()
-}
-
-// localPort is the port of the listener as it ends a host, ":80".
-func (m *manager) localPort() string {
-	return ":" + strconv.Itoa(int(m.conn.Info().Local.Port()))
 }

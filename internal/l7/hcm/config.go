@@ -6,6 +6,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -15,6 +16,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
@@ -24,18 +26,33 @@ import (
 var Fields = conf.Fields{
 	Message: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 	Names: []string{
-		"codec_type", "stat_prefix", "route_config", "http_filters", "common_http_protocol_options.idle_timeout",
-		"common_http_protocol_options.max_connection_duration", "common_http_protocol_options.max_headers_count",
+		"codec_type", "stat_prefix", "route_config", "scoped_routes.name", "scoped_routes.scope_key_builder",
+		"scoped_routes.scoped_route_configurations_list.scoped_route_configurations.name",
+		"scoped_routes.scoped_route_configurations_list.scoped_route_configurations.key",
+		"scoped_routes.scoped_route_configurations_list.scoped_route_configurations.route_configuration",
+		"http_filters", "add_user_agent", "common_http_protocol_options.idle_timeout",
+		"common_http_protocol_options.max_connection_duration",
+		"common_http_protocol_options.max_connection_duration_jitter", "http1_safe_max_connection_duration",
+		"common_http_protocol_options.max_headers_count",
 		"common_http_protocol_options.max_stream_duration",
 		"common_http_protocol_options.headers_with_underscores_action",
 		"common_http_protocol_options.max_requests_per_connection", "http_protocol_options", "server_name",
-		"server_header_transformation", "scheme_header_transformation.scheme_to_overwrite", "max_request_headers_kb",
-		"stream_idle_timeout", "request_timeout", "request_headers_timeout", "drain_timeout", "delayed_close_timeout",
-		"access_log", "use_remote_address", "xff_num_trusted_hops", "internal_address_config", "skip_xff_append", "via",
+		"server_header_transformation", "scheme_header_transformation", "max_request_headers_kb",
+		"stream_idle_timeout", "request_timeout", "request_headers_timeout", "drain_timeout", "drain_timeout_jitter",
+		"delayed_close_timeout", "access_log", "access_log_flush_interval", "flush_access_log_on_new_request",
+		"access_log_options", "use_remote_address", "xff_num_trusted_hops", "original_ip_detection_extensions",
+		"early_header_mutation_extensions", "internal_address_config", "skip_xff_append", "via",
 		"generate_request_id", "preserve_external_request_id", "always_set_request_id_in_response",
-		"forward_client_cert_details", "proxy_100_continue", "upgrade_configs.upgrade_type", "upgrade_configs.enabled",
-		"normalize_path", "merge_slashes", "path_with_escaped_slashes_action", "strip_matching_host_port",
-		"strip_any_host_port", "strip_trailing_host_dot", "append_x_forwarded_port",
+		"request_id_extension", "forward_client_cert_details", "proxy_100_continue", "upgrade_configs", "normalize_path",
+		"merge_slashes", "path_with_escaped_slashes_action", "local_reply_config", "strip_matching_host_port",
+		"strip_any_host_port", "strip_trailing_host_dot", "stream_error_on_invalid_http_message", "proxy_status_config",
+		"append_x_forwarded_port", "forward_proto_config", "record_route_resolution_stats",
+		// These have nothing to act on: stream_flush_timeout bounds what HTTP/2 and HTTP/3 hold
+		// back for their windows, which HTTP/1 has not; append_local_overload adds to replies of
+		// the overload manager, which is refused where it is configured; and Envoy reads the
+		// other two and does nothing with them.
+		"stream_flush_timeout", "append_local_overload", "path_normalization_options",
+		"represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
 	},
 }
 
@@ -66,26 +83,41 @@ type config struct {
 	drain      network.DrainDecision
 	workers    []*worker
 
-	routes     route.Table
+	routes     route.Table // nil with scopes
+	scopes     *scopes
 	filters    []filterConfig
 	accessLogs []accesslog.Logger
+	flushLogs  logFlush
 	upgrades   []upgradeConfig
+	localReply *localReply      // nil: replies stay as they are made
+	status     *proxyStatus     // nil: no proxy-status
+	resolution *routeResolution // nil: not recorded
 
 	idleTimeout, maxConnectionDuration, maxStreamDuration, streamIdleTimeout, requestTimeout, requestHeadersTimeout,
 	drainTimeout, delayedCloseTimeout time.Duration
-	maxRequestsPerConnection int
+	maxConnectionJitter, drainJitter time.Duration // bounds of what is added at random
+	http1SafeMaxDuration             bool
+	maxRequestsPerConnection         int
+	keepAfterBadRequest              bool
 
 	serverName           string
 	serverTransformation serverTransformation
 	schemeToOverwrite    string
+	matchUpstreamScheme  bool
 	via                  string
+	userAgent, node      string // of add_user_agent; "" for none
 
-	useRemoteAddress, skipXFFAppend, appendForwardedPort, generateRequestID, preserveRequestID, alwaysSetRequestID,
-	proxy100Continue bool
-	xffTrustedHops int
-	internal       []prefix
-	internalUnix   bool
-	localAddress   address.Address
+	early             []route.HeaderMutation
+	requestIDs        httpfilter.RequestIDs
+	generateRequestID bool
+
+	useRemoteAddress, skipXFFAppend, appendForwardedPort, preserveRequestID, alwaysSetRequestID, proxy100Continue bool
+	xffTrustedHops                                                                                                int
+	detectors                                                                                                     []httpfilter.IPDetector
+	internal                                                                                                      address.Ranges
+	internalUnix                                                                                                  bool
+	localAddress                                                                                                  address.Address
+	httpsPorts, httpPorts                                                                                         []uint32
 
 	normalizePath, mergeSlashes bool
 	slashes                     escapedSlashes
@@ -99,11 +131,6 @@ type filterConfig struct {
 	disabled bool
 }
 
-type upgradeConfig struct {
-	kind    string
-	enabled bool
-}
-
 // Factory makes connection managers. It is the network filter
 // envoy.filters.network.http_connection_manager.
 type Factory struct {
@@ -112,6 +139,9 @@ type Factory struct {
 	LocalAddress address.Address
 	// OnRoutes is told of each inline route configuration, for admin; it may be nil.
 	OnRoutes func(*routev3.RouteConfiguration)
+	// Clock reads the time. Any goroutine. It is for what is measured within a turn,
+	// where the time of the worker stands still.
+	Clock func() time.Time
 }
 
 var _ extension.NetworkFilterFactory = (*Factory)(nil)
@@ -138,30 +168,28 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	before := len(*errs)
 	conf.Check(m, Fields, path, errs)
 	cfg := &config{log: ctx.Log, drain: ctx.Listener.Drain, localAddress: f.LocalAddress}
-	cfg.readTimeouts(m)
-	cfg.readAddresses(m, path, errs)
-	cfg.readMessageRules(m, path, errs)
-	cfg.readHTTP1(m, path, errs)
-
-	prefix := "http." + m.GetStatPrefix() + "."
-	scope := ctx.Stats.Scope(prefix)
-	cfg.stats = newConnStats(scope, ctx.Listener.Scope.Scope(prefix))
-	cfg.codecStats = h1.NewStats(ctx.Stats)
-	cfg.connStats = network.ConnectionStats{
-		ReadTotal: cfg.stats.cxRxBytesTotal, WriteTotal: cfg.stats.cxTxBytesTotal,
-		ReadBuffered: cfg.stats.cxRxBytesBuffered, WriteBuffered: cfg.stats.cxTxBytesBuffered,
-		DelayedCloseTimeouts: cfg.stats.cxDelayedCloseTimeout,
+	httpCtx := cfg.openStats(m, ctx)
+	cfg.readTimeouts(m, path, errs)
+	cfg.readAddresses(m, ctx.Context, path, errs)
+	cfg.readMessageRules(m, ctx.Server, path, errs)
+	cfg.readRequestIDs(m, ctx.Context, path, errs)
+	cfg.readHTTP1(m, ctx.Registry, path, errs)
+	cfg.readLogs(m, ctx.Context, path, errs)
+	cfg.readLocalReply(m.GetLocalReplyConfig(), httpCtx, path.Field("local_reply_config"), errs)
+	cfg.status = newProxyStatus(m.GetProxyStatusConfig(), cfg.serverName, ctx.Server)
+	if m.GetRecordRouteResolutionStats() {
+		cfg.resolution = newRouteResolution(httpCtx.Stats, f.Clock)
 	}
-	httpCtx := extension.HTTPContext{Context: ctx.Context, Root: ctx.Stats, StatPrefix: prefix, Listener: ctx.Listener}
-	httpCtx.Stats = scope
-	cfg.accessLogs = ctx.AccessLogs.Build(m.GetAccessLog(), path.Field("access_log"), errs)
-	cfg.readRoutes(m, httpCtx, path, errs)
-	cfg.readFilters(m, httpCtx, path.Field("http_filters"), errs)
+	tables := cfg.readRoutes(m, httpCtx, path, errs)
+	cfg.filters = readFilters(m.GetHttpFilters(), httpCtx, path.Field("http_filters"), errs)
+	cfg.readUpgrades(m, httpCtx, path.Field("upgrade_configs"), errs)
 	if len(*errs) > before {
 		return nil
 	}
 	if f.OnRoutes != nil {
-		f.OnRoutes(m.GetRouteConfig())
+		for _, t := range tables {
+			f.OnRoutes(t)
+		}
 	}
 	for range ctx.Server.Shards() {
 		w := new(worker)
@@ -171,8 +199,24 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	return func(c network.Connection, fm network.FilterManager) { fm.AddReadFilter(newManager(cfg, c)) }
 }
 
+// openStats looks the statistics up, and returns the context of HTTP filters.
+func (c *config) openStats(m *hcmv3.HttpConnectionManager, ctx extension.NetworkContext) extension.HTTPContext {
+	prefix := "http." + m.GetStatPrefix() + "."
+	scope := ctx.Stats.Scope(prefix)
+	c.stats = newConnStats(scope, ctx.Listener.Scope.Scope(prefix))
+	c.codecStats = h1.NewStats(ctx.Stats)
+	c.connStats = network.ConnectionStats{
+		ReadTotal: c.stats.cxRxBytesTotal, WriteTotal: c.stats.cxTxBytesTotal,
+		ReadBuffered: c.stats.cxRxBytesBuffered, WriteBuffered: c.stats.cxTxBytesBuffered,
+		DelayedCloseTimeouts: c.stats.cxDelayedCloseTimeout,
+	}
+	httpCtx := extension.HTTPContext{Context: ctx.Context, Root: ctx.Stats, StatPrefix: prefix, Listener: ctx.Listener, LocalAddress: c.localAddress}
+	httpCtx.Stats = scope
+	return httpCtx
+}
+
 // readTimeouts takes the timeouts, with Envoy's defaults.
-func (c *config) readTimeouts(m *hcmv3.HttpConnectionManager) {
+func (c *config) readTimeouts(m *hcmv3.HttpConnectionManager, path conf.Path, errs *conf.Errors) {
 	common := m.GetCommonHttpProtocolOptions()
 	c.idleTimeout = duration(common.GetIdleTimeout(), time.Hour)
 	c.maxConnectionDuration = duration(common.GetMaxConnectionDuration(), 0)
@@ -182,7 +226,20 @@ func (c *config) readTimeouts(m *hcmv3.HttpConnectionManager) {
 	c.requestHeadersTimeout = duration(m.GetRequestHeadersTimeout(), 0)
 	c.drainTimeout = duration(m.GetDrainTimeout(), 5*time.Second)
 	c.delayedCloseTimeout = duration(m.GetDelayedCloseTimeout(), time.Second)
+	c.maxConnectionJitter = jitter(c.maxConnectionDuration, common.GetMaxConnectionDurationJitter(),
+		path.Field("common_http_protocol_options").Field("max_connection_duration_jitter"), errs)
+	c.drainJitter = jitter(c.drainTimeout, m.GetDrainTimeoutJitter(), path.Field("drain_timeout_jitter"), errs)
+	c.http1SafeMaxDuration = m.GetHttp1SafeMaxConnectionDuration()
 	c.maxRequestsPerConnection = int(common.GetMaxRequestsPerConnection().GetValue())
+}
+
+// jitter is how long a random delay is at most that adds percent to d.
+func jitter(d time.Duration, percent *typev3.Percent, path conf.Path, errs *conf.Errors) time.Duration {
+	if v := percent.GetValue(); !(v >= 0 && v <= 100) {
+		errs.Add(path.Field("value"), "must be from 0 to 100")
+		return 0
+	}
+	return time.Duration(float64(d) * percent.GetValue() / 100)
 }
 
 func duration(d *durationpb.Duration, byDefault time.Duration) time.Duration {
@@ -199,34 +256,19 @@ func boolean(b *wrapperspb.BoolValue, byDefault bool) bool {
 	return b.GetValue()
 }
 
-// readAddresses takes what decides on the address of the client.
-func (c *config) readAddresses(m *hcmv3.HttpConnectionManager, path conf.Path, errs *conf.Errors) {
-	c.useRemoteAddress = m.GetUseRemoteAddress().GetValue()
-	c.xffTrustedHops = int(m.GetXffNumTrustedHops())
-	c.skipXFFAppend = m.GetSkipXffAppend()
-	c.appendForwardedPort = m.GetAppendXForwardedPort()
-	c.internalUnix = m.GetInternalAddressConfig().GetUnixSockets()
-	at := path.Field("internal_address_config").Field("cidr_ranges")
-	for i, r := range m.GetInternalAddressConfig().GetCidrRanges() {
-		c.internal = append(c.internal, newPrefix(r, at.Index(i), errs))
-	}
-	if d := m.GetForwardClientCertDetails(); d != hcmv3.HttpConnectionManager_SANITIZE {
-		errs.Add(path.Field("forward_client_cert_details"), "%v is not implemented", d)
-	}
-}
-
 // readMessageRules takes what changes in requests and responses.
-func (c *config) readMessageRules(m *hcmv3.HttpConnectionManager, path conf.Path, errs *conf.Errors) {
+func (c *config) readMessageRules(m *hcmv3.HttpConnectionManager, server extension.Server, path conf.Path, errs *conf.Errors) {
 	c.serverName = m.GetServerName()
 	if c.serverName == "" {
 		c.serverName = "envoy"
 	}
 	c.serverTransformation = serverTransformation(m.GetServerHeaderTransformation())
 	c.schemeToOverwrite = m.GetSchemeHeaderTransformation().GetSchemeToOverwrite()
+	c.matchUpstreamScheme = m.GetSchemeHeaderTransformation().GetMatchUpstream()
 	c.via = m.GetVia()
-	c.generateRequestID = boolean(m.GetGenerateRequestId(), true)
-	c.preserveRequestID = m.GetPreserveExternalRequestId()
-	c.alwaysSetRequestID = m.GetAlwaysSetRequestIdInResponse()
+	if m.GetAddUserAgent().GetValue() {
+		c.userAgent, c.node = server.ServiceCluster(), server.ServiceNode()
+	}
 	c.proxy100Continue = m.GetProxy_100Continue()
 	c.normalizePath = m.GetNormalizePath().GetValue()
 	c.mergeSlashes = m.GetMergeSlashes()
@@ -247,33 +289,32 @@ func (c *config) readMessageRules(m *hcmv3.HttpConnectionManager, path conf.Path
 		c.stripPort = stripAnyPort
 	}
 	c.stripTrailingDot = m.GetStripTrailingHostDot()
-	for i, u := range m.GetUpgradeConfigs() {
-		for _, other := range c.upgrades {
-			if other.kind == u.GetUpgradeType() {
-				errs.Add(path.Field("upgrade_configs").Index(i), "upgrade_type %s is there twice", other.kind)
-			}
-		}
-		c.upgrades = append(c.upgrades, upgradeConfig{u.GetUpgradeType(), boolean(u.GetEnabled(), true)})
-	}
 }
 
 var http1Fields = conf.Fields{
 	Message: "envoy.config.core.v3.Http1ProtocolOptions",
 	Where:   "listeners",
-	Names: []string{"allow_absolute_url", "accept_http_10", "default_host_for_http_10", "header_key_format.proper_case_words",
-		"enable_trailers", "allow_chunked_length", "allow_custom_methods", "use_balsa_parser"},
+	Names: []string{"allow_absolute_url", "accept_http_10", "default_host_for_http_10", "header_key_format",
+		"enable_trailers", "allow_chunked_length", "allow_custom_methods", "override_stream_error_on_invalid_http_message",
+		"ignore_http_11_upgrade",
+		// Envoy does nothing with these in a listener.
+		"send_fully_qualified_url", "use_balsa_parser"},
 }
 
 // readHTTP1 takes the settings of the codec.
-func (c *config) readHTTP1(m *hcmv3.HttpConnectionManager, path conf.Path, errs *conf.Errors) {
+func (c *config) readHTTP1(m *hcmv3.HttpConnectionManager, registry *extension.Registry, path conf.Path, errs *conf.Errors) {
 	switch m.GetCodecType() {
 	case hcmv3.HttpConnectionManager_AUTO, hcmv3.HttpConnectionManager_HTTP1:
 	default:
 		errs.Add(path.Field("codec_type"), "%v is not implemented", m.GetCodecType())
 	}
-	o := m.GetHttpProtocolOptions()
+	o, at := m.GetHttpProtocolOptions(), path.Field("http_protocol_options")
 	if o != nil {
-		conf.Check(o, http1Fields, path.Field("http_protocol_options"), errs)
+		conf.Check(o, http1Fields, at, errs)
+	}
+	c.keepAfterBadRequest = m.GetStreamErrorOnInvalidHttpMessage().GetValue()
+	if v := o.GetOverrideStreamErrorOnInvalidHttpMessage(); v != nil {
+		c.keepAfterBadRequest = v.GetValue()
 	}
 	common := m.GetCommonHttpProtocolOptions()
 	c.http1 = h1.Settings{
@@ -284,9 +325,15 @@ func (c *config) readHTTP1(m *hcmv3.HttpConnectionManager, path conf.Path, errs 
 		AllowChunkedLength:  o.GetAllowChunkedLength(),
 		AllowCustomMethods:  o.GetAllowCustomMethods(),
 		ProperCaseWords:     o.GetHeaderKeyFormat().GetProperCaseWords() != nil,
+		NewFormatter:        registry.HeaderFormatter(o.GetHeaderKeyFormat().GetStatefulFormatter(), at.Field("header_key_format").Field("stateful_formatter"), errs),
 		MaxHeadersKB:        h1.DefaultMaxRequestHeadersKB,
 		MaxHeaders:          h1.DefaultMaxHeaders,
 		Underscores:         h1.UnderscoreAction(common.GetHeadersWithUnderscoresAction()),
+	}
+	for i, u := range o.GetIgnoreHttp_11Upgrade() {
+		if m := match.NewString(u, at.Field("ignore_http_11_upgrade").Index(i), errs); m != nil {
+			c.http1.IgnoredUpgrades = append(c.http1.IgnoredUpgrades, m)
+		}
 	}
 	if kb := m.GetMaxRequestHeadersKb(); kb != nil {
 		c.http1.MaxHeadersKB = int(kb.GetValue())

@@ -119,11 +119,33 @@ func (c *fakeConn) receive(s string) {
 }
 
 // fixedTable has one route for everything.
-type fixedTable struct{ r *route.Route }
+type fixedTable struct {
+	r        *route.Route
+	internal []string
+}
 
 func (t fixedTable) Name() string { return "fixed" }
 func (t fixedTable) Match(*httpmsg.Headers, *streaminfo.Stream, uint64) *route.Route {
 	return t.r
+}
+
+func (t fixedTable) Explain(*httpmsg.Headers, *streaminfo.Stream, uint64) *route.Explanation {
+	return nil
+}
+
+func (t fixedTable) InternalOnlyHeaders() []string { return t.internal }
+
+// fakeIDs gives all requests the same id.
+type fakeIDs struct{}
+
+func (fakeIDs) SetRequestID(h *httpmsg.Headers, edge, keepExternal bool, _ event.Dispatcher) {
+	if h.Get(httpmsg.XRequestID) == "" || edge && !keepExternal {
+		h.Set(httpmsg.XRequestID, "ID")
+	}
+}
+
+func (fakeIDs) SetInResponse(response, request *httpmsg.Headers) {
+	response.Set(httpmsg.XRequestID, request.Get(httpmsg.XRequestID))
 }
 
 // harness is a connection manager on a fake connection.
@@ -159,9 +181,9 @@ func newHarness(t testing.TB, change func(*config), filters ...httpfilter.Builde
 	h.cfg = &config{
 		stats:      newConnStats(root.Scope("http.t."), root.Scope("listener.l.http.t.")),
 		codecStats: h1.NewStats(root), http1: h1.ServerDefaults(), log: quiet{}, workers: []*worker{w},
-		routes: fixedTable{&route.Route{Forward: &route.Forward{Cluster: "c"}}}, accessLogs: []accesslog.Logger{h},
+		routes: fixedTable{r: &route.Route{Forward: &route.Forward{Cluster: "c"}}}, accessLogs: []accesslog.Logger{h},
 		drainTimeout: 5 * time.Second, idleTimeout: time.Hour, streamIdleTimeout: 5 * time.Minute, delayedCloseTimeout: time.Second,
-		serverName: "envoy", generateRequestID: true,
+		serverName: "envoy", generateRequestID: true, requestIDs: fakeIDs{},
 	}
 	for i, f := range filters {
 		h.cfg.filters = append(h.cfg.filters, filterConfig{name: fmt.Sprintf("f%d", i), build: f})

@@ -28,20 +28,23 @@ type activeFilter struct {
 
 var _ httpfilter.Callbacks = (*activeFilter)(nil)
 
-func (f *activeFilter) Name() string                         { return f.name }
-func (f *activeFilter) Dispatcher() event.Dispatcher         { return f.s.m.d }
-func (f *activeFilter) Connection() network.Connection       { return f.s.m.conn }
-func (f *activeFilter) StreamID() uint64                     { return f.s.id }
-func (f *activeFilter) Stream() *streaminfo.Stream           { return &f.s.info }
-func (f *activeFilter) Route() *route.Route                  { return f.s.resolveRoute() }
-func (f *activeFilter) ClearRoute()                          { f.s.routeKnown, f.s.route = false, nil }
-func (f *activeFilter) RecreateStream(*httpmsg.Headers) bool { return false }
-func (f *activeFilter) RequestHeaders() *httpmsg.Headers     { return f.s.request.headers }
+func (f *activeFilter) Name() string                     { return f.name }
+func (f *activeFilter) Dispatcher() event.Dispatcher     { return f.s.m.d }
+func (f *activeFilter) Connection() network.Connection   { return f.s.m.conn }
+func (f *activeFilter) StreamID() uint64                 { return f.s.id }
+func (f *activeFilter) Stream() *streaminfo.Stream       { return &f.s.info }
+func (f *activeFilter) Route() *route.Route              { return f.s.resolveRoute() }
+func (f *activeFilter) ClearRoute()                      { f.s.routeKnown, f.s.route = false, nil }
+func (f *activeFilter) RequestHeaders() *httpmsg.Headers { return f.s.request.headers }
 func (f *activeFilter) RequestTrailers() *httpmsg.Headers {
 	return f.s.request.trailers
 }
 func (f *activeFilter) ResponseHeaders() *httpmsg.Headers  { return f.s.response.headers }
 func (f *activeFilter) ResponseTrailers() *httpmsg.Headers { return f.s.response.trailers }
+
+func (f *activeFilter) RecreateStream(response *httpmsg.Headers) bool {
+	return f.s.recreate(f, response)
+}
 
 func (f *activeFilter) ResetStream(reason httpmsg.ResetReason, details string) {
 	f.s.resetStream(reason, details)

@@ -49,6 +49,8 @@ type manager struct {
 	active   int
 	requests int // streams so far
 	drain    drainState
+	// softDrain is set when the next request is the last one.
+	softDrain bool
 	// dispatching is set while the codec reads: it must not lose its connection then.
 	dispatching bool
 	closed      bool
@@ -128,7 +130,7 @@ func (m *manager) InitializeRead(cb network.ReadCallbacks) {
 	}
 	if m.cfg.maxConnectionDuration > 0 {
 		m.maxDuration = m.d.NewTimer(m.onMaxDuration)
-		m.maxDuration.Enable(m.cfg.maxConnectionDuration)
+		m.maxDuration.Enable(m.cfg.maxConnectionDuration + m.upTo(m.cfg.maxConnectionJitter))
 	}
 }
 
@@ -176,17 +178,19 @@ func (m *manager) protocolError(err error) {
 
 // NewStream implements codec.ServerCallbacks.
 func (m *manager) NewStream(enc codec.ResponseEncoder) codec.RequestDecoder {
-	var s *stream
-	if n := len(m.w.free); n > 0 {
-		s = m.w.free[n-1]
-		m.w.free = m.w.free[:n-1]
-	} else {
-		s = newStream(m)
-	}
+	s := m.newStream()
 	s.begin(m, enc)
-	if m.idle != nil {
-		m.idle.Disable()
+	return s.codecSide
+}
+
+// newStream returns a stream that serves nobody.
+func (m *manager) newStream() *stream {
+	n := len(m.w.free)
+	if n == 0 {
+		return newStream(m)
 	}
+	s := m.w.free[n-1]
+	m.w.free = m.w.free[:n-1]
 	return s
 }
 
@@ -199,6 +203,9 @@ func (m *manager) link(s *stream) {
 	m.streams = s
 	m.active++
 	m.requests++
+	if m.idle != nil {
+		m.idle.Disable()
+	}
 }
 
 func (m *manager) unlink(s *stream) {
@@ -262,7 +269,22 @@ func (m *manager) onIdleTimeout() {
 
 func (m *manager) onMaxDuration() {
 	m.cfg.stats.cxMaxDurationReached.Inc(m.shard)
+	if m.cfg.http1SafeMaxDuration && m.codec != nil {
+		if m.drain == notDraining {
+			m.softDrain = true
+			m.cfg.stats.cxSoftDrain.Inc(m.shard)
+		}
+		return
+	}
 	m.beginDrain("max_connection_duration_reached")
+}
+
+// upTo returns a random part of d.
+func (m *manager) upTo(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(m.d.Random() % uint64(d))
 }
 
 // beginDrain ends a connection without cutting a request that is on its way: the
@@ -279,7 +301,7 @@ func (m *manager) beginDrain(details string) {
 			m.startDrain()
 			m.closeIfDone()
 		})
-		m.drainTimer.Enable(m.cfg.drainTimeout)
+		m.drainTimer.Enable(m.cfg.drainTimeout + m.upTo(m.cfg.drainJitter))
 	}
 }
 
@@ -318,6 +340,9 @@ func (m *manager) countClose(e network.Event) {
 	st.cxActive.Dec(m.shard)
 	if m.codec != nil {
 		st.cxHTTP1Active.Dec(m.shard)
+	}
+	if m.softDrain {
+		st.cxSoftDrain.Dec(m.shard)
 	}
 	side, sideActive := st.cxDestroyRemote, st.cxDestroyRemoteActiveRq
 	if e == network.LocalClose {

@@ -33,10 +33,11 @@ func (s *stream) normalizePath(h *httpmsg.Headers) bool {
 	if cfg.slashes != keepSlashes {
 		unescaped := unescapeSlashes(path)
 		if unescaped != path {
+			path, redirect = unescaped, cfg.slashes == unescapeAndRedirect
 			if cfg.slashes == rejectSlashes {
+				h.Set(httpmsg.Path, withQuery(path, query, hasQuery)) // as access logs of Envoy show it
 				return s.rejectPath()
 			}
-			path, redirect = unescaped, cfg.slashes == unescapeAndRedirect
 		}
 	}
 	if cfg.normalizePath {
@@ -52,9 +53,7 @@ func (s *stream) normalizePath(h *httpmsg.Headers) bool {
 	if path == original {
 		return true
 	}
-	if hasQuery {
-		path += "?" + query
-	}
+	path = withQuery(path, query, hasQuery)
 	h.Set(httpmsg.Path, path)
 	if redirect {
 		cfg.stats.rqRedirectedWithNormalizedPath.Inc(s.m.shard)
@@ -65,9 +64,15 @@ func (s *stream) normalizePath(h *httpmsg.Headers) bool {
 	return true
 }
 
+func withQuery(path, query string, hasQuery bool) string {
+	if hasQuery {
+		path += "?" + query
+	}
+	return path
+}
+
 func (s *stream) rejectPath() bool {
 	s.cfg.stats.rqFailedPathNormalization.Inc(s.m.shard)
-	s.m.startDrain()
 	s.reject(400, "", "path_normalization_failed")
 	return false
 }

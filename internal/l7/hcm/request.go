@@ -1,11 +1,9 @@
 package hcm
 
 import (
-	"net/netip"
-	"strconv"
 	"strings"
 
-	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
@@ -19,8 +17,17 @@ func (s *stream) acceptRequest() bool {
 		return false
 	}
 	s.normalizeHost(h)
-	if !s.completeRequest(h) {
-		return false
+	if !s.recreated {
+		for _, m := range s.cfg.early {
+			m.MutateHeaders(h, s.entryFor(format.NotSet))
+		}
+		if !s.completeRequest(h) {
+			return false
+		}
+	}
+	if s.cfg.flushLogs.onRequest {
+		s.resolveRoute()
+		s.log(format.DownstreamStart)
 	}
 	if kind := upgradeKind(h, connect); kind != "" && !s.upgradeAllowed(kind) {
 		if connect && s.resolveRoute() == nil {
@@ -43,7 +50,6 @@ func (s *stream) reject(status int, body, details string) {
 
 func (s *stream) checkRequest(h *httpmsg.Headers, connect bool) bool {
 	if !h.Has(httpmsg.Authority) {
-		s.m.startDrain()
 		s.reject(400, "", "missing_host_header")
 		return false
 	}
@@ -58,7 +64,6 @@ func (s *stream) checkRequest(h *httpmsg.Headers, connect bool) bool {
 		s.reject(404, "", "absolute_path_rejected")
 		return false
 	case h.Get(httpmsg.Method) == "QUERY" && !h.Has(httpmsg.ContentType):
-		s.m.startDrain()
 		s.reject(400, "", "query_missing_content_type")
 		return false
 	}
@@ -73,34 +78,6 @@ func hasToken(list, token string) bool {
 			return true
 		}
 		list = rest
-	}
-	return false
-}
-
-// upgradeKind returns the protocol that a request wants to change to, "" for none.
-func upgradeKind(h *httpmsg.Headers, connect bool) string {
-	if connect {
-		return "CONNECT"
-	}
-	if h.Has(httpmsg.Upgrade) && hasToken(h.Get(httpmsg.Connection), "upgrade") {
-		return h.Get(httpmsg.Upgrade)
-	}
-	return ""
-}
-
-// upgradeAllowed looks at the route first, then at the connection manager.
-func (s *stream) upgradeAllowed(kind string) bool {
-	if r := s.resolveRoute(); r != nil && r.Forward != nil {
-		for i := range r.Forward.Upgrades {
-			if u := &r.Forward.Upgrades[i]; strings.EqualFold(u.Type, kind) {
-				return u.Enabled
-			}
-		}
-	}
-	for i := range s.cfg.upgrades {
-		if strings.EqualFold(s.cfg.upgrades[i].kind, kind) {
-			return s.cfg.upgrades[i].enabled
-		}
 	}
 	return false
 }
@@ -135,14 +112,28 @@ func (s *stream) completeRequest(h *httpmsg.Headers) bool {
 	h.Remove(httpmsg.KeepAlive)
 	h.Remove(httpmsg.ProxyConnection)
 	h.Remove(httpmsg.TransferEncoding)
-	remote, trusted := s.remoteAddress(h)
+	c := s.findClient(h)
+	if c.reject != 0 {
+		s.cfg.stats.rqRejectedByIP.Inc(s.m.shard)
+		s.reject(c.reject, "", "rejecting_because_detection_failed")
+		return false
+	}
+	remote := c.address
 	s.setScheme(h)
-	internal := trusted && s.cfg.isInternal(remote)
+	internal := c.trusted && s.cfg.isInternal(remote)
 	edge := !internal && s.cfg.useRemoteAddress
 	if internal {
 		h.AddID(httpmsg.XEnvoyInternal, "true")
 	} else {
 		removeInternalHeaders(h, edge)
+		if t := s.cfg.table(h); t != nil {
+			for _, name := range t.InternalOnlyHeaders() {
+				h.RemoveName(name)
+			}
+		}
+	}
+	if s.cfg.userAgent != "" {
+		s.addUserAgent(h)
 	}
 	if edge && remote.AddrPort().IsValid() {
 		h.Set(httpmsg.XEnvoyExternalAddress, remote.WithoutPort())
@@ -161,77 +152,15 @@ func (s *stream) completeRequest(h *httpmsg.Headers) bool {
 	return true
 }
 
-// remoteAddress finds the address of the client, and keeps x-forwarded-for and
-// x-forwarded-proto. trusted tells whether the address may make a request internal.
-func (s *stream) remoteAddress(h *httpmsg.Headers) (remote address.Address, trusted bool) {
-	peer := s.info.Downstream.Remote
-	if s.cfg.useRemoteAddress {
-		trusted = !h.Has(httpmsg.XForwardedFor)
-		remote = peer
-		if n := s.cfg.xffTrustedHops; n > 0 {
-			if a, ok := lastForwarded(h, n-1); ok {
-				remote = a
-			}
-		}
-		if !s.cfg.skipXFFAppend {
-			appendForwarded(h, s.cfg.forwardedFor(peer))
-		}
-		if s.cfg.xffTrustedHops == 0 || !h.Has(httpmsg.XForwardedProto) {
-			h.Set(httpmsg.XForwardedProto, s.scheme())
-		}
-	} else {
-		remote = peer
-		if a, ok := lastForwarded(h, s.cfg.xffTrustedHops); ok {
-			remote = a
-			// A list of one was written by the only proxy before this one.
-			trusted = strings.IndexByte(h.Get(httpmsg.XForwardedFor), ',') < 0
-		}
-		if !h.Has(httpmsg.XForwardedProto) {
-			h.AddID(httpmsg.XForwardedProto, s.scheme())
-		}
+// addUserAgent tells the upstream who forwards the request.
+func (s *stream) addUserAgent(h *httpmsg.Headers) {
+	h.Set(httpmsg.XEnvoyDownstreamServiceCluster, s.cfg.userAgent)
+	if h.Get(httpmsg.UserAgent) == "" {
+		h.Set(httpmsg.UserAgent, s.cfg.userAgent)
 	}
-	if s.cfg.appendForwardedPort && peer.AddrPort().IsValid() &&
-		(s.cfg.useRemoteAddress && s.cfg.xffTrustedHops == 0 || !h.Has(httpmsg.XForwardedPort)) {
-		h.Set(httpmsg.XForwardedPort, strconv.Itoa(int(s.info.Downstream.Local.Port())))
+	if s.cfg.node != "" {
+		h.Set(httpmsg.XEnvoyDownstreamServiceNode, s.cfg.node)
 	}
-	return remote, trusted
-}
-
-// scheme is the scheme of the connection itself.
-func (s *stream) scheme() string { return "http" }
-
-// lastForwarded returns the address that stands skip places before the end of
-// x-forwarded-for.
-func lastForwarded(h *httpmsg.Headers, skip int) (address.Address, bool) {
-	list, ok := h.Joined("x-forwarded-for")
-	if !ok {
-		return address.Address{}, false
-	}
-	for ; skip > 0; skip-- {
-		i := strings.LastIndexByte(list, ',')
-		if i < 0 {
-			return address.Address{}, false
-		}
-		list = list[:i]
-	}
-	item := strings.Trim(list[strings.LastIndexByte(list, ',')+1:], " \t")
-	if ip, err := netip.ParseAddr(item); err == nil && ip.Zone() == "" {
-		return address.FromAddrPort(netip.AddrPortFrom(ip, 0)), true
-	}
-	if ap, err := netip.ParseAddrPort(item); err == nil && ap.Addr().Zone() == "" {
-		return address.FromAddrPort(ap), true
-	}
-	return address.Address{}, false
-}
-
-func appendForwarded(h *httpmsg.Headers, ip string) {
-	if ip == "" {
-		return
-	}
-	if list, ok := h.Joined("x-forwarded-for"); ok && list != "" {
-		ip = list + "," + ip
-	}
-	h.Set(httpmsg.XForwardedFor, ip)
 }
 
 // setScheme makes sure that :scheme says what the client used.
@@ -265,38 +194,4 @@ func removeInternalHeaders(h *httpmsg.Headers, edge bool) {
 		}
 		return false
 	})
-}
-
-// setRequestID gives the request an id. At the edge an id from outside is replaced,
-// unless the configuration keeps it.
-func (s *stream) setRequestID(h *httpmsg.Headers, edge bool) {
-	if s.cfg.generateRequestID {
-		if id := h.Get(httpmsg.XRequestID); id == "" || edge && !s.cfg.preserveRequestID {
-			h.Set(httpmsg.XRequestID, newRequestID(h, s.m.d.Random(), s.m.d.Random()))
-		}
-	}
-	s.info.RequestID = h.Get(httpmsg.XRequestID)
-}
-
-// newRequestID returns a random UUID (RFC 9562, version 4), cut from the arena of h.
-func newRequestID(h *httpmsg.Headers, hi, lo uint64) string {
-	const hex = "0123456789abcdef"
-	hi = hi&^0xf000 | 0x4000
-	lo = lo&^(0xc<<60) | 0x8<<60
-	var id [36]byte
-	at := 0
-	for i := range 32 {
-		switch at {
-		case 8, 13, 18, 23:
-			id[at] = '-'
-			at++
-		}
-		word := hi
-		if i >= 16 {
-			word = lo
-		}
-		id[at] = hex[word>>(60-4*(i%16))&15]
-		at++
-	}
-	return h.String(id[:])
 }

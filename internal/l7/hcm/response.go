@@ -43,6 +43,10 @@ func (s *stream) sendLocalReply(reply httpfilter.LocalReply) {
 		s.resetStream(httpmsg.ResetLocalReset, reply.Details)
 		return
 	}
+	if reply.Status == 400 && !s.cfg.keepAfterBadRequest {
+		// Who sends one request that is wrong may mean another one by the next bytes.
+		s.m.startDrain()
+	}
 	direct := s.responseStarted
 	s.request.kill()
 	s.responseStarted = true
@@ -66,32 +70,38 @@ func (s *stream) sendLocalReply(reply httpfilter.LocalReply) {
 
 // makeLocalReply fills s.local and s.localBody, and reports whether there is no
 // body.
-func (s *stream) makeLocalReply(reply httpfilter.LocalReply) (end bool) {
+func (s *stream) makeLocalReply(from httpfilter.LocalReply) (end bool) {
 	h := &s.local
 	h.Reset()
 	s.localBody.Drain(s.localBody.Len())
-	body := reply.Body
-	if s.request.headers != nil && isGRPC(s.request.headers) {
-		s.grpcReply(h, reply)
-		body = ""
-	} else {
-		h.SetStatusCode(reply.Status)
-	}
-	s.info.ResponseCode = h.StatusCode()
+	h.SetStatusCode(from.Status)
 	s.mutateResponse(h)
-	if reply.Modify != nil {
-		reply.Modify(h)
+	if from.Modify != nil {
+		from.Modify(h)
 	}
-	if body != "" {
-		h.Set(httpmsg.ContentLength, strconv.Itoa(len(body)))
-		if !h.Has(httpmsg.ContentType) {
-			h.AddID(httpmsg.ContentType, "text/plain")
-		}
+	s.info.ResponseCode = from.Status
+	r := reply{status: from.Status, body: from.Body, contentType: plainText}
+	given := h.Get(httpmsg.ContentType)
+	if s.cfg.localReply != nil {
+		s.cfg.localReply.rewrite(s, h, &r)
 	}
-	if body == "" || s.isHead() {
+	switch {
+	case s.request.headers != nil && isGRPC(s.request.headers):
+		s.grpcReply(h, &from, &r)
+		return true
+	case r.body == "":
+		h.Remove(httpmsg.ContentLength)
+		h.Remove(httpmsg.ContentType)
 		return true
 	}
-	s.localBody.AppendString(body)
+	h.Set(httpmsg.ContentLength, strconv.Itoa(len(r.body)))
+	if own := h.Get(httpmsg.ContentType); own == "" || own == given && r.body != from.Body {
+		h.Set(httpmsg.ContentType, r.contentType)
+	}
+	if s.isHead() {
+		return true
+	}
+	s.localBody.AppendString(r.body)
 	return false
 }
 
@@ -104,12 +114,12 @@ func isGRPC(h *httpmsg.Headers) bool {
 	return ok && (t == "" || t[0] == '+' || t[0] == ';')
 }
 
-// grpcReply makes a trailers-only gRPC response.
+// grpcReply makes a reply a trailers-only gRPC response.
 // https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
-func (s *stream) grpcReply(h *httpmsg.Headers, reply httpfilter.LocalReply) {
-	status := reply.GRPCStatus
-	if !reply.HasGRPCStatus {
-		switch reply.Status {
+func (s *stream) grpcReply(h *httpmsg.Headers, from *httpfilter.LocalReply, r *reply) {
+	status := from.GRPCStatus
+	if !from.HasGRPCStatus {
+		switch r.status {
 		case 400:
 			status = 13
 		case 401:
@@ -125,11 +135,14 @@ func (s *stream) grpcReply(h *httpmsg.Headers, reply httpfilter.LocalReply) {
 		}
 	}
 	h.SetStatusCode(200)
-	h.AddID(httpmsg.ContentType, "application/grpc")
-	h.AddID(httpmsg.GRPCStatus, strconv.Itoa(status))
-	if reply.Body != "" {
-		h.AddID(httpmsg.GRPCMessage, grpcMessage(reply.Body))
+	h.Set(httpmsg.ContentType, "application/grpc")
+	if h.Get(httpmsg.GRPCStatus) == "" {
+		h.Set(httpmsg.GRPCStatus, strconv.Itoa(status))
 	}
+	if r.body != "" && !s.isHead() {
+		h.Set(httpmsg.GRPCMessage, grpcMessage(r.grpcText()))
+	}
+	h.Remove(httpmsg.ContentLength)
 }
 
 // grpcMessage percent-encodes a message as the gRPC protocol asks.
@@ -172,6 +185,9 @@ func (s *stream) writeHeaders(h *httpmsg.Headers, end bool) {
 	s.headersSent = true
 	s.info.FirstTxByte = s.m.d.Now()
 	s.touch()
+	if s.upgraded && s.cfg.flushLogs.onTunnel {
+		s.log(format.DownstreamTunnelSuccessfullyEstablished)
+	}
 	s.enc.EncodeHeaders(h, end)
 	if s.ended {
 		return
@@ -210,10 +226,7 @@ func (s *stream) writeTrailers(t *httpmsg.Headers) {
 // hop by hop, adds what the proxy adds, and decides whether the connection lives.
 func (s *stream) finishResponseHeaders(h *httpmsg.Headers) {
 	cfg, m := s.cfg, s.m
-	status := h.StatusCode()
-	s.info.ResponseCode = status
-	cfg.stats.count(m.shard, status)
-	s.upgraded = s.switchesProtocol(status)
+	s.upgraded = s.switchesProtocol(h.StatusCode())
 	if s.upgraded {
 		cfg.stats.cxUpgradesTotal.Inc(m.shard)
 		cfg.stats.cxUpgradesActive.Inc(m.shard)
@@ -224,8 +237,8 @@ func (s *stream) finishResponseHeaders(h *httpmsg.Headers) {
 	h.Remove(httpmsg.KeepAlive)
 	h.Remove(httpmsg.ProxyConnection)
 	h.Remove(httpmsg.TransferEncoding)
-	if cfg.alwaysSetRequestID && s.info.RequestID != "" {
-		h.Set(httpmsg.XRequestID, s.info.RequestID)
+	if r := s.request.headers; r != nil && (cfg.alwaysSetRequestID || r.Has(httpmsg.XEnvoyForceTrace)) {
+		cfg.requestIDs.SetInResponse(h, r)
 	}
 	if !h.Has(httpmsg.Date) {
 		h.AddID(httpmsg.Date, m.w.dateHeader(m.d.Now()))
@@ -234,6 +247,11 @@ func (s *stream) finishResponseHeaders(h *httpmsg.Headers) {
 	if cfg.via != "" {
 		appendValue(h, httpmsg.Via, cfg.via)
 	}
+	if cfg.status != nil {
+		cfg.status.apply(h, &s.info)
+	}
+	s.info.ResponseCode = h.StatusCode()
+	cfg.stats.count(m.shard, s.info.ResponseCode)
 	s.decideConnection()
 }
 
@@ -264,20 +282,9 @@ func (s *stream) decideConnection() {
 		cfg.stats.rqResponseBeforeRqComplete.Inc(m.shard)
 		m.startDrain()
 	}
-	if m.drain == draining {
+	if m.drain == draining || s.last {
 		m.startDrain()
 	}
-}
-
-// switchesProtocol reports whether a response turns the stream into a tunnel.
-func (s *stream) switchesProtocol(status int) bool {
-	if s.request.headers == nil {
-		return false
-	}
-	if status == 101 {
-		return s.request.headers.Has(httpmsg.Upgrade)
-	}
-	return status/100 == 2 && s.request.headers.Get(httpmsg.Method) == "CONNECT"
 }
 
 func appendValue(h *httpmsg.Headers, id httpmsg.ID, value string) {

@@ -1,6 +1,8 @@
 package hcm
 
 import (
+	"time"
+
 	"github.com/nuncio-proxy/nuncio/api/stats"
 )
 
@@ -11,10 +13,10 @@ type connStats struct {
 	cxDestroyRemoteActiveRq, cxIdleTimeout, cxMaxDurationReached, cxMaxRequestsReached, cxProtocolError, cxDrainClose, cxDelayedCloseTimeout, cxRxBytesTotal, cxTxBytesTotal, cxUpgradesTotal,
 	flowPaused, flowResumed,
 	rqTotal, rqHTTP1Total, rqCompleted, rqFailedPathNormalization, rqHeaderTimeout, rqIdleTimeout,
-	rqMaxDurationReached, rqNonRelativePath, rqRedirectedWithNormalizedPath, rqResponseBeforeRqComplete, rqRxReset, rqTxReset, rqTimeout, rqTooLarge, rqWsOnNonWsRoute, rsTooLarge *stats.Counter
+	rqMaxDurationReached, rqNonRelativePath, rqRedirectedWithNormalizedPath, rqResponseBeforeRqComplete, rqRxReset, rqTxReset, rqTimeout, rqRejectedByIP, rqTooLarge, rqWsOnNonWsRoute, rsTooLarge *stats.Counter
 	rqClass [6]*stats.Counter // [1]: 1xx
 
-	cxActive, cxHTTP1Active, cxRxBytesBuffered, cxTxBytesBuffered, cxUpgradesActive, rqActive *stats.Gauge
+	cxActive, cxHTTP1Active, cxSoftDrain, cxRxBytesBuffered, cxTxBytesBuffered, cxUpgradesActive, rqActive *stats.Gauge
 
 	cxLengthMs, rqTime stats.Histogram
 
@@ -74,11 +76,13 @@ func newConnStats(s, listener stats.Scope) *connStats {
 		rqRxReset:                      s.Counter("downstream_rq_rx_reset"),
 		rqTxReset:                      s.Counter("downstream_rq_tx_reset"),
 		rqTimeout:                      s.Counter("downstream_rq_timeout"),
+		rqRejectedByIP:                 s.Counter("downstream_rq_rejected_via_ip_detection"),
 		rqTooLarge:                     s.Counter("downstream_rq_too_large"),
 		rqWsOnNonWsRoute:               s.Counter("downstream_rq_ws_on_non_ws_route"),
 		rsTooLarge:                     s.Counter("rs_too_large"),
 		cxActive:                       s.Gauge("downstream_cx_active"),
 		cxHTTP1Active:                  s.Gauge("downstream_cx_http1_active"),
+		cxSoftDrain:                    s.Gauge("downstream_cx_http1_soft_drain"),
 		cxRxBytesBuffered:              s.Gauge("downstream_cx_rx_bytes_buffered"),
 		cxTxBytesBuffered:              s.Gauge("downstream_cx_tx_bytes_buffered"),
 		cxUpgradesActive:               s.Gauge("downstream_cx_upgrades_active"),
@@ -88,12 +92,10 @@ func newConnStats(s, listener stats.Scope) *connStats {
 	}
 	for _, name := range []string{"downstream_cx_http2_total", "downstream_cx_http3_total", "downstream_cx_ssl_total",
 		"downstream_rq_http2_total", "downstream_rq_http3_total", "downstream_rq_overload_close",
-		"downstream_rq_too_many_premature_resets", "downstream_cx_overload_disable_keepalive",
-		"downstream_rq_rejected_via_ip_detection"} {
+		"downstream_rq_too_many_premature_resets", "downstream_cx_overload_disable_keepalive"} {
 		s.Counter(name)
 	}
-	for _, name := range []string{"downstream_cx_http2_active", "downstream_cx_http3_active", "downstream_cx_ssl_active",
-		"downstream_cx_http1_soft_drain"} {
+	for _, name := range []string{"downstream_cx_http2_active", "downstream_cx_http3_active", "downstream_cx_ssl_active"} {
 		s.Gauge(name)
 	}
 	c.listener.completed = listener.Counter("downstream_rq_completed")
@@ -103,4 +105,23 @@ func newConnStats(s, listener stats.Scope) *connStats {
 		c.listener.class[class] = listener.Counter(name)
 	}
 	return c
+}
+
+// routeResolution records what looking up routes costs each stream.
+type routeResolution struct {
+	clock         func() time.Time
+	micros, count stats.Histogram
+}
+
+func newRouteResolution(s stats.Scope, clock func() time.Time) *routeResolution {
+	return &routeResolution{
+		clock:  clock,
+		micros: s.Histogram("downstream_rq_route_resolution_time_us", stats.Microseconds),
+		count:  s.Histogram("downstream_rq_route_resolutions", stats.Unspecified),
+	}
+}
+
+func (r *routeResolution) record(shard int, took time.Duration, times int) {
+	r.micros.Record(shard, uint64(took.Microseconds()))
+	r.count.Record(shard, uint64(times))
 }

@@ -19,7 +19,9 @@ import (
 type stream struct {
 	// Made with the stream and kept when it is recycled.
 	cfg              *config
-	filters          []activeFilter
+	codecSide        *decoder
+	filters          []activeFilter // of the chain that serves the request
+	chain            []filterConfig // what filters were built from
 	requestHeaders   httpmsg.Headers
 	local            httpmsg.Headers // of a response that is made here
 	localBody        buffer.Buffer
@@ -27,6 +29,7 @@ type stream struct {
 	requestTimer     event.Timer // made when first needed, as the next two
 	headersTimer     event.Timer
 	maxDurationTimer event.Timer
+	logTimer         event.Timer
 
 	exchange
 }
@@ -42,8 +45,12 @@ type exchange struct {
 	response   path
 	route      *route.Route
 	routeKnown bool
+	resolving  time.Duration // in look-ups of the route, if that is recorded
 	random     uint64
 	entry      format.Entry // see entryFor
+	// main is where the filters of all requests wait while those of an upgrade serve
+	// this one; nil otherwise.
+	main []activeFilter
 
 	idleTimeout time.Duration
 	// downstreamHigh counts the high marks of the output without their low ones.
@@ -54,6 +61,8 @@ type exchange struct {
 	headersSent      bool // headers went to the codec
 	responseComplete bool
 	upgraded         bool
+	recreated        bool // continues the request of a stream that ended
+	last             bool // the connection ends with this stream
 	ended            bool
 
 	idleArmed, requestArmed, durationArmed bool
@@ -61,17 +70,23 @@ type exchange struct {
 
 // newStream builds a stream with the filters of the chain.
 func newStream(m *manager) *stream {
-	s := &stream{cfg: m.cfg}
+	s := &stream{cfg: m.cfg, chain: m.cfg.filters}
+	s.codecSide = &decoder{s}
 	s.m = m // filters look at their worker while they are built
 	s.localBody.Init(m.d.Buffers())
-	s.filters = make([]activeFilter, len(s.cfg.filters))
+	s.filters = s.buildFilters(s.chain)
 	s.idleTimer = m.d.NewTimer(s.onIdleTimeout)
-	for i := range s.filters {
-		f := &s.filters[i]
-		f.s, f.index, f.name = s, i, s.cfg.filters[i].name
-		f.build(s.cfg.filters[i].build)
-	}
 	return s
+}
+
+func (s *stream) buildFilters(chain []filterConfig) []activeFilter {
+	filters := make([]activeFilter, len(chain))
+	for i := range filters {
+		f := &filters[i]
+		f.s, f.index, f.name = s, i, chain[i].name
+		f.build(chain[i].build)
+	}
+	return filters
 }
 
 func (f *activeFilter) build(build httpfilter.Builder) {
@@ -91,6 +106,8 @@ func (s *stream) begin(m *manager, enc codec.ResponseEncoder) {
 	s.info.Version, s.info.HasVersion = m.codec.Version(), true
 	limit := m.conn.BufferLimit()
 	s.request.limit, s.response.limit = limit, limit
+	s.info.MatchUpstreamScheme = s.cfg.matchUpstreamScheme
+	s.last = m.softDrain
 	m.link(s)
 	st := m.cfg.stats
 	st.rqTotal.Inc(m.shard)
@@ -101,6 +118,9 @@ func (s *stream) begin(m *manager, enc codec.ResponseEncoder) {
 
 // reset makes an ended stream free, and reports false if it cannot be used again.
 func (s *stream) reset() bool {
+	if s.main != nil { // which served nobody
+		s.filters, s.chain = s.main, s.cfg.filters
+	}
 	for i := range s.filters {
 		f := &s.filters[i]
 		r, ok := f.filter.(httpfilter.Resetter)
@@ -136,8 +156,13 @@ func (s *stream) DecodeHeaders(end bool) {
 	if end {
 		s.requestReceived()
 	}
-	s.request.headers, s.request.complete = &s.requestHeaders, end
 	s.info.Version = s.m.codec.Version()
+	s.serve(end)
+}
+
+// serve takes the request, whose headers are complete, through the filters.
+func (s *stream) serve(end bool) {
+	s.request.headers, s.request.complete = &s.requestHeaders, end
 	if !s.acceptRequest() {
 		return
 	}
@@ -260,8 +285,7 @@ func (s *stream) pauseSource(p *path, pause bool) {
 func (s *stream) resolveRoute() *route.Route {
 	if !s.routeKnown && s.request.headers != nil {
 		s.routeKnown = true
-		s.info.RouteResolutions++
-		s.route = s.cfg.routes.Match(s.request.headers, &s.info, s.random)
+		s.matchRoute()
 		if s.route != nil {
 			s.info.RouteName, s.info.RouteMetadata = s.route.Name, s.route.Metadata
 			if v := s.route.VirtualHost; v != nil {
@@ -272,11 +296,26 @@ func (s *stream) resolveRoute() *route.Route {
 	return s.route
 }
 
+// matchRoute looks the route up.
+func (s *stream) matchRoute() {
+	var since time.Time
+	if r := s.cfg.resolution; r != nil {
+		since = r.clock()
+	}
+	s.info.RouteResolutions++
+	if t := s.cfg.table(s.request.headers); t != nil {
+		s.route = t.Match(s.request.headers, &s.info, s.random)
+	}
+	if r := s.cfg.resolution; r != nil {
+		s.resolving += r.clock().Sub(since)
+	}
+}
+
 // setUpFilters applies what the route says about filters and timeouts.
 func (s *stream) setUpFilters() {
 	r := s.resolveRoute()
 	for i := range s.filters {
-		s.filters[i].off = s.cfg.filters[i].disabled
+		s.filters[i].off = s.chain[i].disabled
 	}
 	if r == nil {
 		return
@@ -396,6 +435,9 @@ func (s *stream) finish() {
 	if s.upgraded {
 		st.cxUpgradesActive.Dec(m.shard)
 	}
+	if r := s.cfg.resolution; r != nil {
+		r.record(m.shard, s.resolving, s.info.RouteResolutions)
+	}
 	st.rqTime.Record(m.shard, uint64(now.Sub(s.info.Start).Milliseconds()))
 	m.unlink(s)
 	if len(m.w.ended) == 0 {
@@ -403,25 +445,4 @@ func (s *stream) finish() {
 	}
 	m.w.ended = append(m.w.ended, s)
 	m.streamEnded()
-}
-
-// log writes the access logs for an event of the stream.
-func (s *stream) log(t format.EntryType) {
-	if len(s.cfg.accessLogs) == 0 {
-		return
-	}
-	e := s.entryFor(t)
-	for _, l := range s.cfg.accessLogs {
-		l.Log(e)
-	}
-}
-
-// entryFor describes the stream for formats. The entry is the stream's: it is valid
-// until the next call.
-func (s *stream) entryFor(t format.EntryType) *format.Entry {
-	s.entry = format.Entry{
-		Request: s.request.headers, Response: s.response.headers, Trailers: s.response.trailers, Stream: &s.info,
-		Type: t, Now: s.m.d.Now(), Shard: s.m.shard, Random: s.random,
-	}
-	return &s.entry
 }

@@ -22,6 +22,9 @@ func (s *stream) armTimers() {
 	if t := s.cfg.maxStreamDuration; t > 0 {
 		s.armMaxDuration(t)
 	}
+	if t := s.cfg.flushLogs.interval; t > 0 {
+		s.logTimer = s.arm(s.logTimer, s.logPeriodically, t)
+	}
 }
 
 func (s *stream) arm(t event.Timer, f func(), d time.Duration) event.Timer {
@@ -77,6 +80,9 @@ func (s *stream) disarmTimers() {
 	}
 	if s.durationArmed {
 		s.maxDurationTimer.Disable()
+	}
+	if s.logTimer != nil {
+		s.logTimer.Disable()
 	}
 	s.disarmHeaders()
 }
