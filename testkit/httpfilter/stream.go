@@ -41,8 +41,10 @@ type Stream struct {
 	// In is the request, Out the response, as far as they went through the filter. The
 	// response of a terminal filter is in Out too.
 	In, Out Flow
-	// Recreated counts the calls of RecreateStream.
-	Recreated int
+	// Recreated counts the times that the stream was run once more, RecreatedBody is the
+	// body that it had then.
+	Recreated     int
+	RecreatedBody string
 	// Local is the local reply that was sent, nil for none.
 	Local *httpfilter.LocalReply
 	// Interims are the 1xx responses, one string each.
@@ -239,8 +241,18 @@ func (s *Stream) Route() *route.Route {
 // ClearRoute makes Route ask again.
 func (s *Stream) ClearRoute() { s.routeKnown, s.route = false, nil }
 
-// RecreateStream implements httpfilter.StreamCallbacks: it counts the call.
-func (s *Stream) RecreateStream(*httpmsg.Headers) bool { s.Recreated++; return true }
+// RecreateStream implements httpfilter.StreamCallbacks: it ends the stream, and what
+// follows is up to the test.
+func (s *Stream) RecreateStream(response *httpmsg.Headers) bool {
+	if s.Destroyed || !s.In.end {
+		return false
+	}
+	s.Recreated++
+	s.RecreatedBody = s.In.held.String()
+	s.Info.ResponseCode, s.Details = response.StatusCode(), "internal_redirect"
+	s.end()
+	return true
+}
 
 // RequestHeaders returns the request headers once they arrived.
 func (s *Stream) RequestHeaders() *httpmsg.Headers { return s.In.seen }

@@ -15,6 +15,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/testkit/connection"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
 )
 
@@ -41,6 +42,8 @@ type Cluster struct {
 	Immediate bool
 	// Attempts are the requests for streams, in order.
 	Attempts []*Attempt
+	// Connections are the requests for connections, in order.
+	Connections []*Connection
 
 	loop      *loop.Fake
 	info      upstream.Info
@@ -119,10 +122,41 @@ func (c *Cluster) Resources(p upstream.Priority) *upstream.Resources { return &c
 // Health counts the hosts, all of which are healthy.
 func (c *Cluster) Health() (total, healthy, degraded int) { return len(c.Hosts), len(c.Hosts), 0 }
 
-// NewConnection is not for HTTP filters.
-func (c *Cluster) NewConnection(event.Dispatcher, *upstream.Pick, upstream.ConnectionPoolCallbacks) upstream.Cancel {
-	panic("testkit/httpfilter: a connection of an HTTP filter")
+// NewConnection notes a Connection.
+func (c *Cluster) NewConnection(_ event.Dispatcher, pick *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
+	host := c.pick(pick)
+	if host == nil {
+		cb.OnConnectionFailure(upstream.NoHealthyHost, "", nil)
+		return nil
+	}
+	t := &Connection{Fake: connection.New(c.loop), Host: host, callbacks: cb}
+	c.Connections = append(c.Connections, t)
+	return t
 }
+
+// A Connection is a request for a connection to a host, and then the connection.
+type Connection struct {
+	*connection.Fake
+	Host *Host
+	// Cancelled says that it was given up before it was there.
+	Cancelled bool
+
+	callbacks upstream.ConnectionPoolCallbacks
+}
+
+// Ready gives the connection.
+func (t *Connection) Ready() {
+	t.callbacks.OnConnectionReady(t.Fake, t.Host)
+	t.Start()
+}
+
+// Fail gives none.
+func (t *Connection) Fail(f upstream.PoolFailure, reason string) {
+	t.callbacks.OnConnectionFailure(f, reason, t.Host)
+}
+
+// Cancel implements upstream.Cancel.
+func (t *Connection) Cancel() { t.Cancelled = true }
 
 // NewStream notes an Attempt.
 func (c *Cluster) NewStream(_ event.Dispatcher, pick *upstream.Pick, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel {

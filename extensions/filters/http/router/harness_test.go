@@ -10,6 +10,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	filtertest "github.com/nuncio-proxy/nuncio/testkit/httpfilter"
@@ -27,6 +28,7 @@ type bench struct {
 	log     *filtertest.Log
 	route   *route.Route
 	stream  *filtertest.Stream
+	filter  httpfilter.Filter
 }
 
 // noRewrite is a RequestRewrite that notes that it was called.
@@ -67,7 +69,7 @@ func newBench(t testing.TB, m *routerv3.Router, change func(b *bench)) *bench {
 	if err := errs.Err(); err != nil {
 		t.Fatal(err)
 	}
-	b.stream.Build(build)
+	b.filter = b.stream.Build(build)
 	t.Cleanup(b.checkLeaks)
 	return b
 }
@@ -133,6 +135,8 @@ func (b *bench) wantReply(want string) {
 		b.t.Errorf("reply:\n%s\nwant:\n%s", got, want)
 	}
 }
+
+func contains(text, part string) bool { return strings.Contains(text, part) }
 
 // wantStats checks values, given as name=value.
 func (b *bench) wantStats(want ...string) {

@@ -34,6 +34,7 @@ type tcpCallbacks struct{ u *upstreamRequest }
 // the tunnel is answered for the server, which does not speak HTTP.
 func (t *tcpCallbacks) OnConnectionReady(c network.ClientConnection, host upstream.Host) {
 	s := &tcpStream{conn: c, handler: t.u}
+	s.in.Init(c.Dispatcher().Buffers())
 	info := c.Info()
 	s.info = upstream.StreamConnection{ID: info.ID, Local: info.Local, Remote: info.Remote}
 	c.EnableHalfClose(true)
@@ -58,6 +59,8 @@ type tcpStream struct {
 	conn    network.ClientConnection
 	handler upstream.ResponseHandler // nil once the stream is over
 	info    upstream.StreamConnection
+	// in holds what the handler is given: a close takes the connection's own buffer.
+	in buffer.Buffer
 	// sentEnd and gotEnd are the closed halves.
 	sentEnd, gotEnd bool
 }
@@ -119,10 +122,11 @@ func (s *tcpStream) OnNewConnection() network.FilterStatus { return network.Cont
 func (s *tcpStream) OnData(data *buffer.Buffer, endStream bool) network.FilterStatus {
 	s.info.Meter.Received += uint64(data.Len())
 	s.gotEnd = endStream
+	s.in.Move(data)
 	if s.handler != nil {
-		s.handler.OnData(data, endStream)
+		s.handler.OnData(&s.in, endStream)
 	}
-	data.Drain(data.Len())
+	s.in.Drain(s.in.Len())
 	s.closeIfDone()
 	return network.StopIteration
 }
