@@ -209,13 +209,20 @@ func (r *run) drive() {
 		}
 	}
 	maps.Copy(r.got, r.settle())
-	r.board.update(func() {
-		for _, w := range r.clients {
-			if w != nil {
-				_ = w.conn.Close()
-			}
+	r.hangUp()
+}
+
+// hangUp closes the connections of the client, one after another: what is logged of
+// them is to come in this order.
+func (r *run) hangUp() {
+	for i, w := range r.clients {
+		if i > 0 {
+			time.Sleep(30 * time.Millisecond)
 		}
-	})
+		if w != nil {
+			_ = w.conn.Close()
+		}
+	}
 }
 
 // step does a step of the client; false means that what it waits for does not happen.
