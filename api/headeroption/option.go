@@ -36,7 +36,7 @@ func New(cfg *corev3.HeaderValueOption, formats format.Compiler, path conf.Path,
 	conf.Check(cfg, Fields(), path, errs)
 	header := path.Field("header")
 	name, text, at := match.Lower(cfg.GetHeader().GetKey()), cfg.GetHeader().GetValue(), header.Field("value")
-	if len(cfg.GetHeader().GetRawValue()) > 0 {
+	if text == "" { // Envoy takes no raw_value at all
 		text, at = string(cfg.GetHeader().GetRawValue()), header.Field("raw_value")
 	}
 	o := Option{

@@ -41,6 +41,11 @@ func TestRedirects(t *testing.T) {
 - {match: {path: /exact}, redirect: {prefix_rewrite: /X}}
 - {match: {safe_regex: {regex: /sr.*}}, redirect: {prefix_rewrite: /X}}
 - {match: {path_separated_prefix: /sep}, redirect: {prefix_rewrite: /X}}
+- {match: {prefix: /fp}, redirect: {path_rewrite: "/new/%REQ(x-p)%"}}
+- {match: {prefix: /fa}, redirect: {path_rewrite: "%REQ(x-p)%"}}
+- {match: {prefix: /fs}, redirect: {path_rewrite: "%REQ(x-p)%", strip_query: true}}
+- {match: {prefix: /fq}, redirect: {path_rewrite: "/n?a=1"}}
+- {match: {prefix: /fn}, redirect: {path_rewrite: "n%REQ(x-none)%"}}
 `)
 	for _, tc := range []struct{ path, host, want string }{
 		{"/https/x?q=1", "a", "https://a/https/x?q=1"}, {"/https", "a:80", "https://a/https"},
@@ -59,7 +64,8 @@ func TestRedirects(t *testing.T) {
 		{"/regex/a?q=1", "a", "http://a/a/x?q=1"}, {"/regexx?q=1", "a", "http://a/regexx?q=1"},
 		{"/strip?q=1", "a", "http://n/strip"}, {"/code", "a", "http://n/code"}, {"/cI/abc?Q", "a", "http://a/X/abc?Q"},
 		{"/exact?q", "a", "http://a/X?q"}, {"/sr/a?q=1", "a", "http://a/X?q=1"}, {"/sep/a?q", "a", "http://a/X/a?q"},
-		{"/sep", "a", "http://a/X"}, {"/sep?q", "a", "http://a/X?q"},
+		{"/sep", "a", "http://a/X"}, {"/sep?q", "a", "http://a/X?q"}, {"/fp?q", "a", "http://a/new/?q"}, {"/fa?q", "a", "http://a/fa?q"},
+		{"/fs?q", "a", "http://a/fs"}, {"/fq?q", "a", "http://a/n?a=1"}, {"/fn?q", "a", "http://a/n?q"},
 	} {
 		h := headers(tc.path, ":authority", tc.host)
 		d := table.Match(h, nil, 0).Direct
@@ -78,6 +84,15 @@ func TestRedirects(t *testing.T) {
 	h.Set(httpmsg.XForwardedProto, "https")
 	if got := table.Match(h, nil, 0).Direct.Location(h, nil); got != "https://a:443/https" {
 		t.Error(got)
+	}
+	for _, tc := range [][3]string{
+		{"/fp?q=1", "v2", "http://a/new/v2?q=1"}, {"/fa?q", "abc", "http://a/abc?q"}, {"/fa?q", "/n?a=1", "http://a/n?a=1"},
+		{"/fs?q", "/n?a=1", "http://a/n?a=1"}, {"/fs?q", "/n", "http://a/n"},
+	} {
+		h := headers(tc[0], "x-p", tc[1])
+		if got := table.Match(h, nil, 0).Direct.Location(h, nil); got != tc[2] {
+			t.Errorf("%s with %s: %s, want %s", tc[0], tc[1], got, tc[2])
+		}
 	}
 }
 
@@ -122,11 +137,28 @@ func TestRewrites(t *testing.T) {
 - {match: {prefix: /both}, route: {cluster: c, prefix_rewrite: /n, host_rewrite_literal: nh},
    request_headers_to_add: [{header: {key: x-path, value: "%REQ(:path)%"}}]}
 - {match: {prefix: /plain}, route: {cluster: c}}
+- {match: {prefix: /fpath}, route: {cluster: c, path_rewrite: "new%REQ(x-p)%"}}
+- {match: {prefix: /fempty}, route: {cluster: c, path_rewrite: "%REQ(x-p)%"}}
+- {match: {prefix: /fhost}, route: {cluster: c, host_rewrite: "%REQ(x-p)%", append_x_forwarded_host: true}}
+- {match: {prefix: /fboth}, route: {cluster: c, host_rewrite: "pre-%REQ(x-p)%", path_rewrite: "/%REQ(:path)%?z=1"}}
+- {match: {prefix: /wa}, route: {append_x_forwarded_host: true, weighted_clusters: {clusters: [{name: c, weight: 1, host_rewrite_literal: wh}]}}}
+- {match: {prefix: /policy}, route: {cluster: c, path_rewrite_policy: {name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig, path_template_rewrite: /x}}}}
 `)
 	for _, tc := range []struct {
 		h    *httpmsg.Headers
 		want string
 	}{
+		{headers("/fpath/a?q=1", "x-p", "1"), ":authority=a :path=new1?q=1 x-p=1 x-envoy-original-path=/fpath/a?q=1"},
+		{headers("/fpath?q=1"), ":authority=a :path=new?q=1 x-envoy-original-path=/fpath?q=1"},
+		{headers("/fempty?x"), ":authority=a :path=/fempty?x"},
+		{headers("/fempty?x", "x-p", "y"), ":authority=a :path=y?x x-p=y x-envoy-original-path=/fempty?x"},
+		{headers("/fhost"), ":authority=- :path=/fhost x-envoy-original-host=a x-forwarded-host=a"},
+		{headers("/fhost", "x-p", ""), ":authority=a :path=/fhost x-p="},
+		{headers("/fhost", "x-p", "new.host"), ":authority=new.host :path=/fhost x-p=new.host x-envoy-original-host=a x-forwarded-host=a"},
+		{headers("/fboth?q", "x-p", "z"), ":authority=pre-z :path=//fboth?q?z=1?q x-p=z x-envoy-original-host=a x-envoy-original-path=/fboth?q"},
+		{headers("/wa"), ":authority=wh :path=/wa"},
+		{headers("/policy/a?q"), ":authority=a :path=/rewritten/policy/a?q x-envoy-original-path=/policy/a?q"},
+		{headers("/policy/no?q"), ":authority=a :path=/policy/no?q"},
 		{headers("/p1/a?x"), ":authority=a :path=/a?x x-envoy-original-path=/p1/a?x"},
 		{headers("/p1/"), ":authority=a :path=/ x-envoy-original-path=/p1/"},
 		{headers("/p2"), ":authority=a :path=/ x-envoy-original-path=/p2"},
@@ -431,14 +463,37 @@ func TestDirectResponses(t *testing.T) {
 - {match: {path: /bytes}, direct_response: {status: 200, body: {inline_bytes: "aGk="}}}
 - {match: {path: /file}, direct_response: {status: 200, body: {filename: "`+file+`"}}}
 - {match: {path: /none}, direct_response: {status: 204}}
+- {match: {path: /env}, direct_response: {status: 200, body: {environment_variable: SET}}}
+- {match: {path: /text}, direct_response: {status: 200, body: {inline_string: b}, body_format: {content_type: text/x, text_format_source: {inline_string: "<%REQ(x-p)%>"}}}}
+- {match: {path: /json}, direct_response: {status: 200, body_format: {json_format: {a: b}}}}
+- {match: {path: /201}, direct_response: {status: 201}}
+- {match: {path: /304}, direct_response: {status: 304, body: {inline_string: b}}}
 `)
 	for path, want := range map[string]route.Direct{
 		"/inline": {Status: 299, Body: "hi"}, "/bytes": {Status: 200, Body: "hi"},
-		"/file": {Status: 200, Body: "from a file"}, "/none": {Status: 204},
+		"/file": {Status: 200, Body: "from a file"}, "/none": {Status: 204}, "/env": {Status: 200, Body: "of SET"},
+		"/text": {Status: 200, Body: "b", ContentType: "text/x"}, "/json": {Status: 200, ContentType: "application/json"},
+		"/201": {Status: 201}, "/304": {Status: 304, Body: "b"},
 	} {
-		if d := table.Match(headers(path), nil, 0).Direct; d.Status != want.Status || d.Body != want.Body || d.Location != nil {
+		h := headers(path, "x-p", "1")
+		d := table.Match(h, nil, 0).Direct
+		if d.Status != want.Status || d.Body != want.Body || d.ContentType != want.ContentType {
 			t.Errorf("%s: %+v", path, d)
 		}
+		location := ""
+		if d.Location != nil {
+			location = d.Location(h, nil)
+		}
+		if hasLocation := want.Status == 201 || want.Status == 304; hasLocation != (location == "http://a"+path) {
+			t.Errorf("%s: location %q", path, location)
+		}
+		if formatted := want.ContentType != ""; formatted != (d.BodyFormat != nil) {
+			t.Errorf("%s: format %v", path, d.BodyFormat)
+		}
+	}
+	h := headers("/text", "x-p", "1")
+	if got := table.Match(h, nil, 0).Direct.BodyFormat.Append(nil, &format.Entry{Request: h}); string(got) != "<1>" {
+		t.Errorf("formatted %q", got)
 	}
 	big := "max_direct_response_body_size_bytes: 3\nvirtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, direct_response: {status: 200, body: {filename: '" + file + "'}}}]}]"
 	var errs conf.Errors
