@@ -25,6 +25,8 @@ type Balancing struct {
 	// ActiveRequestBias may be overridden by the runtime if BiasKey is not "".
 	ActiveRequestBias float64
 	BiasKey           string
+	FullScan          bool // of least request
+	LocalityWeighted  bool
 	Hash              lb.Hash // of RingHash and Maglev; without what hashStats adds
 }
 
@@ -32,6 +34,7 @@ const (
 	defaultOverprovisioning = 140
 	defaultChoiceCount      = 2
 	minChoiceCount          = 2
+	localityWeighted        = "locality_lb_config.locality_weighted_lb_config" // a field
 	panicThresholdKey       = "upstream.healthy_panic_threshold"
 )
 
@@ -39,7 +42,8 @@ const (
 // overrides parts of it.
 func (b *Balancing) balancer(runtime runtimeconf.Loader) lb.Config {
 	c := lb.Config{
-		Policy: b.Policy, OverprovisioningFactor: b.OverprovisioningFactor, ChoiceCount: b.ChoiceCount, Hash: b.Hash,
+		Policy: b.Policy, OverprovisioningFactor: b.OverprovisioningFactor, ChoiceCount: b.ChoiceCount, FullScan: b.FullScan,
+		Hash: b.Hash, LocalityWeighted: b.LocalityWeighted,
 		ActiveRequestBias: func() float64 { return b.ActiveRequestBias },
 		PanicThreshold:    func() float64 { return min(100, runtime.Snapshot().Double(panicThresholdKey, b.PanicThreshold)) },
 	}
@@ -59,16 +63,16 @@ func oldRoundRobinFields() conf.Fields {
 }
 
 func roundRobinFields() conf.Fields {
-	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin"}
+	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin", Names: []string{localityWeighted}}
 }
 
 func leastRequestFields() conf.Fields {
 	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
-		Names: []string{"choice_count", "active_request_bias"}}
+		Names: []string{"choice_count", "active_request_bias", "selection_method", localityWeighted}}
 }
 
 func randomFields() conf.Fields {
-	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.random.v3.Random"}
+	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.random.v3.Random", Names: []string{localityWeighted}}
 }
 
 func parseBalancing(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) Balancing {
@@ -88,6 +92,7 @@ func parseBalancing(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) B
 		b.parsePolicy(policy, path.Field("load_balancing_policy"), errs)
 		return b
 	}
+	b.LocalityWeighted = msg.GetCommonLbConfig().GetLocalityWeightedLbConfig() != nil
 	switch msg.GetLbPolicy() {
 	case clusterv3.Cluster_ROUND_ROBIN:
 		b.Policy = lb.RoundRobin
@@ -121,16 +126,18 @@ func (b *Balancing) parsePolicy(msg *clusterv3.LoadBalancingPolicy, path conf.Pa
 		switch m := extension.Unpack(p.GetTypedExtensionConfig().GetTypedConfig(), at, &unknown).(type) {
 		case *roundrobinv3.RoundRobin:
 			conf.Check(m, roundRobinFields(), at, errs)
-			b.Policy = lb.RoundRobin
+			b.Policy, b.LocalityWeighted = lb.RoundRobin, m.GetLocalityLbConfig().GetLocalityWeightedLbConfig() != nil
 			return
 		case *leastrequestv3.LeastRequest:
 			conf.Check(m, leastRequestFields(), at, errs)
 			b.Policy = lb.LeastRequest
 			b.leastRequest(m.GetChoiceCount(), m.GetActiveRequestBias())
+			b.FullScan = m.GetSelectionMethod() == leastrequestv3.LeastRequest_FULL_SCAN
+			b.LocalityWeighted = m.GetLocalityLbConfig().GetLocalityWeightedLbConfig() != nil
 			return
 		case *randomv3.Random:
 			conf.Check(m, randomFields(), at, errs)
-			b.Policy = lb.Random
+			b.Policy, b.LocalityWeighted = lb.Random, m.GetLocalityLbConfig().GetLocalityWeightedLbConfig() != nil
 			return
 		case *ringhashv3.RingHash:
 			b.ringHash(m, at, errs)

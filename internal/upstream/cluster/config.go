@@ -66,6 +66,7 @@ func clusterFields() conf.Fields {
 		"least_request_lb_config.choice_count", "least_request_lb_config.active_request_bias", "round_robin_lb_config",
 		"ring_hash_lb_config.minimum_ring_size", "ring_hash_lb_config.maximum_ring_size", "ring_hash_lb_config.hash_function",
 		"maglev_lb_config.table_size", "common_lb_config.healthy_panic_threshold",
+		"common_lb_config.locality_weighted_lb_config",
 		"common_lb_config.consistent_hashing_lb_config.use_hostname_for_hashing",
 		"common_lb_config.consistent_hashing_lb_config.hash_balance_factor", "load_assignment",
 		"circuit_breakers.thresholds.priority", "circuit_breakers.thresholds.max_connections",

@@ -27,8 +27,7 @@ func loadAssignmentFields() conf.Fields {
 	}}
 }
 
-// parseLoadAssignment reads the endpoints. The weights of localities count only if
-// localities are balanced by weight, which is refused elsewhere.
+// parseLoadAssignment reads the endpoints.
 func parseLoadAssignment(msg *endpointv3.ClusterLoadAssignment, d Discovery, path conf.Path, errs *conf.Errors) []Endpoint {
 	conf.Check(msg, loadAssignmentFields(), path, errs)
 	var all []Endpoint
@@ -47,12 +46,13 @@ func parseLoadAssignment(msg *endpointv3.ClusterLoadAssignment, d Discovery, pat
 func parseEndpoint(msg *endpointv3.LbEndpoint, locality *endpointv3.LocalityLbEndpoints, d Discovery, path conf.Path, errs *conf.Errors) Endpoint {
 	l := locality.GetLocality()
 	e := Endpoint{Host: host.Config{
-		Hostname: msg.GetEndpoint().GetHostname(),
-		Weight:   uint32Or(msg.GetLoadBalancingWeight(), 1),
-		Priority: int(locality.GetPriority()),
-		Locality: host.Locality{Region: l.GetRegion(), Zone: l.GetZone(), SubZone: l.GetSubZone()},
-		Metadata: metadata(msg.GetMetadata()),
-		Health:   healthFlags(msg.GetHealthStatus()),
+		Hostname:       msg.GetEndpoint().GetHostname(),
+		Weight:         uint32Or(msg.GetLoadBalancingWeight(), 1),
+		Priority:       int(locality.GetPriority()),
+		Locality:       host.Locality{Region: l.GetRegion(), Zone: l.GetZone(), SubZone: l.GetSubZone()},
+		LocalityWeight: locality.GetLoadBalancingWeight().GetValue(),
+		Metadata:       metadata(msg.GetMetadata()),
+		Health:         healthFlags(msg.GetHealthStatus()),
 	}}
 	at := path.Field("endpoint").Field("address")
 	if d == Static {

@@ -19,13 +19,13 @@ const (
 
 func ringHashFields() conf.Fields {
 	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash", Names: []string{
-		"hash_function", "minimum_ring_size", "maximum_ring_size", "use_hostname_for_hashing", "hash_balance_factor",
+		"locality_weighted_lb_config", "hash_function", "minimum_ring_size", "maximum_ring_size", "use_hostname_for_hashing", "hash_balance_factor",
 		"consistent_hashing_lb_config.use_hostname_for_hashing", "consistent_hashing_lb_config.hash_balance_factor"}}
 }
 
 func maglevFields() conf.Fields {
 	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.maglev.v3.Maglev", Names: []string{
-		"table_size", "consistent_hashing_lb_config.use_hostname_for_hashing", "consistent_hashing_lb_config.hash_balance_factor"}}
+		"table_size", "locality_weighted_lb_config", "consistent_hashing_lb_config.use_hostname_for_hashing", "consistent_hashing_lb_config.hash_balance_factor"}}
 }
 
 // consistentHashing is the message of that name: the policy's, or that of
@@ -37,7 +37,7 @@ type consistentHashing interface {
 
 func (b *Balancing) ringHash(msg *ringhashv3.RingHash, path conf.Path, errs *conf.Errors) {
 	conf.Check(msg, ringHashFields(), path, errs)
-	b.Policy = lb.RingHash
+	b.Policy, b.LocalityWeighted = lb.RingHash, msg.GetLocalityWeightedLbConfig() != nil
 	b.Hash.Murmur = msg.GetHashFunction() == ringhashv3.RingHash_MURMUR_HASH_2
 	b.ringSize(msg.GetMinimumRingSize(), msg.GetMaximumRingSize(), path, errs)
 	if c := msg.GetConsistentHashingLbConfig(); c != nil {
@@ -49,7 +49,7 @@ func (b *Balancing) ringHash(msg *ringhashv3.RingHash, path conf.Path, errs *con
 
 func (b *Balancing) maglev(msg *maglevv3.Maglev, path conf.Path, errs *conf.Errors) {
 	conf.Check(msg, maglevFields(), path, errs)
-	b.Policy = lb.Maglev
+	b.Policy, b.LocalityWeighted = lb.Maglev, msg.GetLocalityWeightedLbConfig() != nil
 	b.tableSize(msg.GetTableSize(), path, errs)
 	b.consistent(msg.GetConsistentHashingLbConfig())
 }

@@ -22,7 +22,10 @@ type Config struct {
 	Weight   uint32 // 0 counts as 1
 	Priority int    // that of the host's locality, 0 the first
 	Locality Locality
-	Metadata map[string]*structpb.Struct
+	// LocalityWeight is the share of traffic of the locality, relative to the others of
+	// the same priority, where localities are balanced by weight; 0 for none.
+	LocalityWeight uint32
+	Metadata       map[string]*structpb.Struct
 	// Health holds the flags that the configuration gives.
 	Health HealthFlags
 }

@@ -1,5 +1,10 @@
 package host
 
+import (
+	"cmp"
+	"slices"
+)
+
 // A Set is all hosts of a cluster at one moment, by priority. It is immutable: a
 // change of hosts, health or weights makes another one.
 type Set struct {
@@ -15,6 +20,16 @@ type Level struct {
 	// Excluded is the number of hosts that do not count when the share of available
 	// ones is reckoned.
 	Excluded int
+	// Localities are the same hosts by where they run, in the order of the names.
+	Localities []LocalityHosts
+}
+
+// LocalityHosts are the hosts of a level that run in one place. They have no
+// localities below them.
+type LocalityHosts struct {
+	Locality
+	Weight uint32 // Config.LocalityWeight
+	Level
 }
 
 // NewSet sorts hosts by their priority and health.
@@ -24,9 +39,27 @@ func NewSet(hosts []*Host) *Set {
 		for h.Priority() >= len(s.Levels) {
 			s.Levels = append(s.Levels, Level{})
 		}
-		s.Levels[h.Priority()].add(h)
+		l := &s.Levels[h.Priority()]
+		l.add(h)
+		l.locality(h).add(h)
+	}
+	for i := range s.Levels {
+		slices.SortFunc(s.Levels[i].Localities, func(a, b LocalityHosts) int {
+			return cmp.Or(cmp.Compare(a.Region, b.Region), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.SubZone, b.SubZone))
+		})
 	}
 	return s
+}
+
+// locality returns the part of the level for hosts where h runs.
+func (l *Level) locality(h *Host) *LocalityHosts {
+	for i := range l.Localities {
+		if l.Localities[i].Locality == h.Locality() {
+			return &l.Localities[i]
+		}
+	}
+	l.Localities = append(l.Localities, LocalityHosts{Locality: h.Locality(), Weight: h.config.LocalityWeight})
+	return &l.Localities[len(l.Localities)-1]
 }
 
 func (l *Level) add(h *Host) {

@@ -13,41 +13,77 @@ import (
 // evenly than those of any other number.
 const golden = 0.6180339887498949
 
-// A group is hosts that share traffic by their weights.
+// A circle gives turns to things by their weights.
 //
-// Weighted round robin sees the hosts as arcs of a circle, as long as their weights,
-// and walks around in steps of about the golden ratio. The step has no divisor in
-// common with the length W of the circle, so any W picks in a row hit each host
-// exactly as often as its weight says, and nearly evenly in between: a smooth
-// schedule with one atomic addition per pick, for any number of workers.
-type group struct {
-	hosts  []*host.Host
+// It sees them as arcs, as long as their weights, and walks around in steps of about
+// the golden ratio. The step has no divisor in common with the length W of the circle,
+// so any W turns in a row go to each exactly as often as its weight says, and nearly
+// evenly in between: a smooth schedule with one atomic addition per turn, for any
+// number of workers.
+type circle struct {
+	count  int
 	ends   []uint64 // the weights added up; nil if all are equal
 	step   uint64
-	cursor *atomic.Uint64 // of round robin; lives as long as the balancer
+	cursor *atomic.Uint64 // lives as long as the balancer
 }
 
-func newGroup(hosts []*host.Host, cursor *atomic.Uint64) group {
-	g := group{hosts: hosts, cursor: cursor}
-	ends := make([]uint64, len(hosts))
-	var circle, divisor uint64
+func newCircle(weights []uint64, cursor *atomic.Uint64) circle {
+	c := circle{count: len(weights), cursor: cursor}
+	ends := make([]uint64, len(weights))
+	var length, divisor uint64
 	equal := true
-	for i, h := range hosts {
-		w := uint64(h.Weight())
-		equal = equal && w == uint64(hosts[0].Weight())
-		circle += w
-		ends[i] = circle
+	for i, w := range weights {
+		equal = equal && w == weights[0]
+		length += w
+		ends[i] = length
 		divisor = gcd(w, divisor)
 	}
 	if equal {
-		return g
+		return c
 	}
 	for i := range ends {
 		ends[i] /= divisor
 	}
-	circle /= divisor
-	g.ends, g.step = ends, evenStep(circle)
-	return g
+	c.ends, c.step = ends, evenStep(length/divisor)
+	return c
+}
+
+// next returns whose turn it is. The circle is not empty.
+func (c *circle) next() int {
+	n := c.cursor.Add(1) - 1
+	if c.ends == nil {
+		return int(n % uint64(c.count))
+	}
+	length := c.ends[len(c.ends)-1]
+	high, low := bits.Mul64(n%length, c.step)
+	return c.at(bits.Rem64(high, low, length))
+}
+
+// at returns the one with a place on the circle.
+func (c *circle) at(place uint64) int {
+	return sort.Search(len(c.ends), func(i int) bool { return place < c.ends[i] })
+}
+
+// random returns one with the probability that its weight gives it.
+func (c *circle) random(src Source) int {
+	if c.ends == nil {
+		return int(src.Random() % uint64(c.count))
+	}
+	return c.at(src.Random() % c.ends[len(c.ends)-1])
+}
+
+// A group is hosts that share traffic by their weights.
+type group struct {
+	hosts  []*host.Host
+	circle circle
+}
+
+func newGroup(hosts []*host.Host, cursor *atomic.Uint64) group {
+	weights := make([]uint64, len(hosts))
+	for i, h := range hosts {
+		weights[i] = uint64(h.Weight())
+	}
+	return group{hosts, newCircle(weights, cursor)}
 }
 
 // evenStep returns a step, without a divisor in common with circle, whose multiples
@@ -79,28 +115,37 @@ func gcd(a, b uint64) uint64 {
 	return a
 }
 
-// next is round robin. The group is not empty.
-func (g *group) next() *host.Host {
-	n := g.cursor.Add(1) - 1
-	if g.ends == nil {
-		return g.hosts[n%uint64(len(g.hosts))]
-	}
-	circle := g.ends[len(g.ends)-1]
-	high, low := bits.Mul64(n%circle, g.step)
-	return g.at(bits.Rem64(high, low, circle))
-}
-
-// at returns the host with a place on the circle.
-func (g *group) at(place uint64) *host.Host {
-	return g.hosts[sort.Search(len(g.ends), func(i int) bool { return place < g.ends[i] })]
-}
-
-// random returns a host with the probability that its weight gives it.
-func (g *group) random(src Source) *host.Host {
-	if g.ends == nil {
+// pick chooses a host of a group that is not empty.
+func (g *group) pick(src Source, c *Config) *host.Host {
+	switch {
+	case c.Policy == RoundRobin:
+		return g.hosts[g.circle.next()]
+	case c.Policy == Random:
 		return g.hosts[src.Random()%uint64(len(g.hosts))]
+	case c.FullScan && g.circle.ends == nil:
+		return g.fullScan(src)
 	}
-	return g.at(src.Random() % g.ends[len(g.ends)-1])
+	return g.leastRequest(src, c.ChoiceCount, c.ActiveRequestBias)
+}
+
+// fullScan returns the host with the fewest active requests, one by chance if there
+// are several.
+func (g *group) fullScan(src Source) *host.Host {
+	var best *host.Host
+	var least int64
+	equals := uint64(0)
+	for _, h := range g.hosts {
+		active := h.Stats().RqActive.Load()
+		switch {
+		case best == nil || active < least:
+			best, least, equals = h, active, 1
+		case active == least:
+			if equals++; src.Random()%equals == 0 {
+				best = h
+			}
+		}
+	}
+	return best
 }
 
 // leastRequest draws some hosts and takes the one with the fewest active requests,
@@ -109,12 +154,12 @@ func (g *group) random(src Source) *host.Host {
 // shares, and needs no schedule that workers would have to lock.
 func (g *group) leastRequest(src Source, choices int, bias func() float64) *host.Host {
 	exponent := 1.0
-	if g.ends != nil {
+	if g.circle.ends != nil {
 		exponent = bias()
 	}
-	best := g.random(src)
+	best := g.hosts[g.circle.random(src)]
 	for range choices - 1 {
-		other := g.random(src)
+		other := g.hosts[g.circle.random(src)]
 		if g.load(other, exponent) < g.load(best, exponent) {
 			best = other
 		}
@@ -125,7 +170,7 @@ func (g *group) leastRequest(src Source, choices int, bias func() float64) *host
 // load is what hosts are compared by. Without a bias all are equal.
 func (g *group) load(h *host.Host, bias float64) float64 {
 	active := float64(h.Stats().RqActive.Load())
-	if g.ends == nil || active == 0 {
+	if g.circle.ends == nil || active == 0 {
 		return active
 	}
 	switch bias {

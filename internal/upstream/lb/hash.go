@@ -48,19 +48,6 @@ type table interface {
 	index(hash uint64, attempt int) int
 }
 
-// normalize returns hosts with weights that add up to 1.
-func normalize(hosts []*host.Host) []weighted {
-	var sum uint64
-	for _, h := range hosts {
-		sum += uint64(h.Weight())
-	}
-	parts := make([]weighted, len(hosts))
-	for i, h := range hosts {
-		parts[i] = weighted{h, float64(h.Weight()) / float64(sum)}
-	}
-	return parts
-}
-
 // newConsistent returns the map over hosts, nil if there are none, or no entries.
 func newConsistent(hosts []weighted, c *Config) *consistent {
 	if len(hosts) == 0 || c.Policy == RingHash && c.Hash.MinRingSize == 0 {

@@ -42,7 +42,13 @@ type Config struct {
 	// differ.
 	ChoiceCount       int
 	ActiveRequestBias func() float64
-	Hash              Hash // of RingHash and Maglev
+	// FullScan has least request compare all hosts, if their weights are equal.
+	FullScan bool
+	Hash     Hash // of RingHash and Maglev
+	// LocalityWeighted gives localities their share of a priority by their weights and
+	// by how many of their hosts are available, before a host is chosen among those of
+	// one. Panic takes all hosts of the priority.
+	LocalityWeighted bool
 }
 
 // A Balancer picks the hosts of one cluster.
@@ -54,11 +60,22 @@ type Balancer struct {
 	cursors map[place]*atomic.Uint64 // main goroutine only; the cursors themselves any
 }
 
-// place is a list of hosts that a round robin goes over.
+// place is what a round robin goes over: the hosts of a kind, its localities, or the
+// hosts of one of these.
 type place struct {
-	level int
-	kind  kind
+	level    int
+	kind     kind
+	part     part
+	locality host.Locality
 }
+
+type part uint8
+
+const (
+	allHosts part = iota
+	localities
+	inLocality
+)
 
 type kind uint8
 
@@ -80,6 +97,7 @@ type state struct {
 
 type level struct {
 	groups [kinds]group
+	zones  [2]zones    // of the healthy and the degraded hosts; empty unless weighted
 	hashed *consistent // instead of groups, if a hash picks; nil without hosts
 	panic  bool
 }
@@ -107,12 +125,15 @@ func (b *Balancer) Update(set *host.Set) {
 		switch {
 		case !b.config.Policy.hashes():
 			for k, hosts := range [kinds][]*host.Host{from.Healthy, from.Degraded, from.Hosts} {
-				to.groups[k] = newGroup(hosts, b.cursor(place{i, kind(k)}))
+				to.groups[k] = newGroup(hosts, b.cursor(place{level: i, kind: kind(k)}))
+			}
+			if b.config.LocalityWeighted {
+				to.zones = [2]zones{b.zones(from, i, healthy), b.zones(from, i, degraded)}
 			}
 		case to.panic:
-			to.hashed = newConsistent(normalize(from.Hosts), &b.config)
+			to.hashed = newConsistent(b.config.normalize(from, all), &b.config)
 		default: // degraded hosts get nothing, as in Envoy
-			to.hashed = newConsistent(normalize(from.Healthy), &b.config)
+			to.hashed = newConsistent(b.config.normalize(from, healthy), &b.config)
 		}
 	}
 	b.state.Store(s)
@@ -163,17 +184,13 @@ func (b *Balancer) pick(src Source, retry upstream.RetryHosts) *host.Host {
 		b.panics.Inc(src.Shard())
 	}
 	g := &l.groups[k]
+	if k != all && len(l.zones[k].groups) > 0 {
+		g = l.zones[k].next()
+	}
 	if len(g.hosts) == 0 {
 		return nil
 	}
-	switch b.config.Policy {
-	case RoundRobin:
-		return g.next()
-	case LeastRequest:
-		return g.leastRequest(src, b.config.ChoiceCount, b.config.ActiveRequestBias)
-	default:
-		return g.hosts[src.Random()%uint64(len(g.hosts))]
-	}
+	return g.pick(src, &b.config)
 }
 
 // choose draws a share for a pick without a hash.
