@@ -47,8 +47,8 @@ func (t table) durations() {
 	never := func(*format.Entry) time.Time { return time.Time{} }
 	points := map[string]point{
 		"DS_CX_BEG": func(e *format.Entry) time.Time { return connection(e.Stream).Accepted },
-		"DS_CX_END": func(e *format.Entry) time.Time {
-			if e.Type != format.TcpConnectionEnd {
+		"DS_CX_END": func(e *format.Entry) time.Time { // also of a request whose client went away
+			if e.Type != format.TcpConnectionEnd && e.Stream.Flags&streaminfo.DownstreamConnectionTermination == 0 {
 				return time.Time{}
 			}
 			return e.Stream.End

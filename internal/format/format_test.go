@@ -229,6 +229,19 @@ func TestText(t *testing.T) {
 	}
 }
 
+// TestClientWentAway asks for the end of the connection of a request.
+func TestClientWentAway(t *testing.T) {
+	const text = "%COMMON_DURATION(DS_RX_BEG:DS_CX_END:ns)%"
+	e := okEntry()
+	if got := line(t, text, e); got != "-" {
+		t.Errorf("the connection ended after %s", got)
+	}
+	e.Stream.Flags = streaminfo.DownstreamConnectionTermination
+	if got := line(t, text, e); got != "1031429" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // TestForgedLine decodes what would begin a line of its own, or move the cursor.
 func TestForgedLine(t *testing.T) {
 	e := okEntry()
