@@ -16,7 +16,7 @@ import (
 // An example in a README is one of these:
 //   - a bootstrap, which has static_resources or admin;
 //   - a route configuration, which has virtual_hosts;
-//   - a part of a route, which has typed_per_filter_config;
+//   - a part of a route, which has typed_per_filter_config or route;
 //   - one filter or access logger, which begins with its name.
 //
 // What is not a bootstrap is put into the smallest one around it.
@@ -118,6 +118,9 @@ func wrap(t *testing.T, example string) string {
 		return example
 	case has("virtual_hosts"):
 		return fill(aroundHTTP, map[string]string{"TABLE": example, "FILTERS": routerFilter})
+	case has("route"):
+		table := fill(strings.Replace(aroundRoute, "route: {cluster: backend}", "", 1), map[string]string{"ROUTE": example})
+		return fill(aroundHTTP, map[string]string{"TABLE": table, "FILTERS": routerFilter})
 	case has("typed_per_filter_config"):
 		table := fill(aroundRoute, map[string]string{"ROUTE": example})
 		return fill(aroundHTTP, map[string]string{"TABLE": table, "FILTERS": routerFilter})

@@ -65,8 +65,9 @@ func TestPackageNames(t *testing.T) {
 func TestExtensionReadmes(t *testing.T) {
 	sections := []string{"Name", "What it does", "Config", "Stats", "Runtime keys", "Examples"}
 	var dirs []string
-	for _, pattern := range []string{"extensions/filters/*/*", "extensions/accessloggers/*", "extensions/earlyheadermutation/*",
-		"extensions/originalipdetection/*", "extensions/requestid/*", "extensions/matching/*", "extensions/path/*/*", "extensions/accessloggers/filters/*", "extensions/formatters/*"} {
+	for _, pattern := range []string{"extensions/filters/*/*", "extensions/accessloggers/*", "extensions/matching/*", "extensions/path/*/*", "extensions/earlyheadermutation/*",
+		"extensions/originalipdetection/*", "extensions/requestid/*", "extensions/accessloggers/filters/*", "extensions/formatters/*",
+		"extensions/retry/*/*", "extensions/internalredirect/*", "extensions/clusterspecifiers/*"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: no extensions, %v", pattern, err)
