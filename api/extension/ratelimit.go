@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/matcher"
 	"github.com/nuncio-proxy/nuncio/api/ratelimit"
 )
 
@@ -41,10 +42,32 @@ func (c *Context) rateLimitDescriptor(cfg *corev3.TypedExtensionConfig, path con
 	if msg == nil {
 		return nil
 	}
-	f, ok := c.Registry.ForMessage(RateLimitDescriptors, msg).(RateLimitDescriptorFactory)
-	if !ok {
-		errs.Add(path, "rate limit descriptor %s is not implemented", msg.ProtoReflect().Descriptor().FullName())
-		return nil
+	if f, ok := c.Registry.ForMessage(RateLimitDescriptors, msg).(RateLimitDescriptorFactory); ok {
+		return f.BuildRateLimitDescriptor(msg, *c, path, errs)
 	}
-	return f.BuildRateLimitDescriptor(msg, *c, path, errs)
+	if f, ok := c.Registry.ForMessage(MatchInputs, msg).(MatchInputFactory); ok {
+		input := f.BuildMatchInput(msg, path, errs)
+		if input != nil && input.Kind() != matcher.Text {
+			errs.Add(path, "an input for a rate limit must be of the kind %s", matcher.Text)
+		}
+		return &inputDescriptor{cfg.GetName(), input}
+	}
+	unknown("rate limit descriptor", msg, path, errs)
+	return nil
+}
+
+// An inputDescriptor is the entry with the value of an input of the matching API,
+// under the name of the extension. An empty value leaves the entry out.
+type inputDescriptor struct {
+	name  string
+	input matcher.Input
+}
+
+// Describe implements ratelimit.Action.
+func (a *inputDescriptor) Describe(r *ratelimit.Request) (ratelimit.Entry, bool) {
+	v := a.input.Get(&matcher.Data{Request: r.Request, Stream: r.Stream})
+	if v.Text == "" {
+		return ratelimit.Entry{}, v.State == matcher.Present
+	}
+	return ratelimit.Entry{Key: a.name, Value: v.Text}, true
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/file"
 	celfilter "github.com/nuncio-proxy/nuncio/extensions/accessloggers/filters/cel"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/stream"
+	clustermatcher "github.com/nuncio-proxy/nuncio/extensions/clusterspecifiers/matcher"
+	"github.com/nuncio-proxy/nuncio/extensions/clusterspecifiers/prioritygroup"
 	earlyheadermutation "github.com/nuncio-proxy/nuncio/extensions/earlyheadermutation/headermutation"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/buffer"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/cors"
@@ -25,6 +27,10 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/metadata"
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/reqwithoutquery"
 	"github.com/nuncio-proxy/nuncio/extensions/headerformatters/preservecase"
+	"github.com/nuncio-proxy/nuncio/extensions/internalredirect/allowlistedroutes"
+	"github.com/nuncio-proxy/nuncio/extensions/internalredirect/filterstate"
+	"github.com/nuncio-proxy/nuncio/extensions/internalredirect/previousroutes"
+	"github.com/nuncio-proxy/nuncio/extensions/internalredirect/safecrossscheme"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/consistenthashing"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/domain"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/httpinputs"
@@ -36,7 +42,12 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/originalipdetection/xff"
 	pathmatch "github.com/nuncio-proxy/nuncio/extensions/path/match/uritemplate"
 	pathrewrite "github.com/nuncio-proxy/nuncio/extensions/path/rewrite/uritemplate"
+	"github.com/nuncio-proxy/nuncio/extensions/ratelimitdescriptors/expr"
 	"github.com/nuncio-proxy/nuncio/extensions/requestid/uuid"
+	"github.com/nuncio-proxy/nuncio/extensions/retry/host/omitcanaryhosts"
+	"github.com/nuncio-proxy/nuncio/extensions/retry/host/omithostmetadata"
+	"github.com/nuncio-proxy/nuncio/extensions/retry/host/previoushosts"
+	"github.com/nuncio-proxy/nuncio/extensions/retry/priority/previouspriorities"
 )
 
 // Factories returns a factory of each extension, for proxymain.Main.
@@ -46,6 +57,19 @@ func Factories() []extension.Factory {
 		file.Factory{},
 		stream.Stderr{},
 		stream.Stdout{},
+
+		clustermatcher.Factory{},
+		prioritygroup.Factory{},
+
+		allowlistedroutes.Factory{},
+		filterstate.Factory{},
+		previousroutes.Factory{},
+		safecrossscheme.Factory{},
+
+		omitcanaryhosts.Factory{},
+		omithostmetadata.Factory{},
+		previoushosts.Factory{},
+		previouspriorities.Factory{},
 
 		cel.Factory{},
 		metadata.Factory{},
@@ -77,6 +101,8 @@ func Factories() []extension.Factory {
 		ip.Factory{},
 		iprange.Factory{},
 		runtimefraction.Factory{},
+
+		expr.Factory{},
 
 		pathmatch.Factory{},
 		pathrewrite.Factory{},
