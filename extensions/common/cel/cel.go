@@ -16,6 +16,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/ext"
+	"cel.dev/cel-go/interpreter"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/format"
@@ -29,6 +30,8 @@ type Compiler struct {
 	config *corev3.CelExpressionConfig
 	node   *corev3.Node
 	env    *celgo.Env // nil until the first expression: it costs milliseconds
+	// constants compile regular expressions that are constants.
+	constants []*interpreter.RegexOptimization
 }
 
 // New returns a compiler of expressions that may do what config allows; it may be nil.
@@ -55,6 +58,9 @@ func (c *Compiler) Compile(what, text string) (*Expression, error) {
 		if c.env, err = newEnv(c.config); err != nil {
 			return nil, err
 		}
+		for _, f := range regexFunctions() {
+			c.constants = append(c.constants, f.optimization())
+		}
 	}
 	parsed, issues := c.env.Parse(text)
 	if err := issues.Err(); err != nil {
@@ -63,7 +69,7 @@ func (c *Compiler) Compile(what, text string) (*Expression, error) {
 	if err := c.check(parsed.NativeRep()); err != nil {
 		return nil, fmt.Errorf("failed to create an expression: %w", err)
 	}
-	program, err := c.env.Program(parsed, celgo.EvalOptions(celgo.OptOptimize))
+	program, err := c.env.Program(parsed, celgo.EvalOptions(celgo.OptOptimize), celgo.OptimizeRegex(c.constants...))
 	if err != nil {
 		return nil, fmt.Errorf("failed to create an expression: %w", err)
 	}
@@ -82,6 +88,9 @@ func newEnv(config *corev3.CelExpressionConfig) (*celgo.Env, error) {
 		addition(config.GetEnableStringConcat()),
 		celgo.RegexProgramSizeLimit(maxRegex),
 		celgo.Types(&corev3.Metadata{}, &corev3.Node{}),
+	}
+	for _, f := range regexFunctions() {
+		options = append(options, f.declare())
 	}
 	if config.GetEnableStringFunctions() {
 		options = append(options, ext.Strings())
@@ -119,7 +128,7 @@ func (c *Compiler) check(a *ast.AST) error {
 			errs = append(errs, errors.New("Comprehension support is disabled"))
 		case ast.CallKind:
 			call := x.AsCall()
-			if name := call.FunctionName(); functions[name] == nil {
+			if name := call.FunctionName(); functions[name] == nil && functions[qualified(call)] == nil {
 				errs = append(errs, fmt.Errorf("No overload found in reference resolve step for %s", name))
 			} else if args := call.Args(); name == "_[_]" && args[1].Kind() == ast.LiteralKind {
 				key, _ := args[1].AsLiteral().(types.String)
@@ -136,6 +145,15 @@ func (c *Compiler) check(a *ast.AST) error {
 		}
 	}
 	return nil
+}
+
+// qualified returns the name of a function with that of its name space: re.capture(x)
+// reads like a method of re.
+func qualified(call ast.CallExpr) string {
+	if call.IsMemberFunction() && call.Target().Kind() == ast.IdentKind {
+		return call.Target().AsIdent() + "." + call.FunctionName()
+	}
+	return ""
 }
 
 // checkAttribute refuses operand.name if it is an attribute that Envoy has and this

@@ -157,6 +157,10 @@ func TestConfig(t *testing.T) {
 		{"1 + 1 == 2 && 1.5 + 1.5 == 3.0 && duration('1s') + duration('1s') == duration('2s')", true, true},
 		{"'x' == request.headers['none']", false, false},
 		{"request.path", false, false},
+		{"re.capture('ab', 'a)(b') == 'b'", false, false},
+		{"re.capture('" + strings.Repeat("a", 110) + "', '(" + strings.Repeat("a", 110) + ")') != ''", false, false},
+		{"re.capture('GET', '(' + request.method + ')') == 'GET'", false, true},
+		{"request.method.matches('^' + request.method)", false, true},
 	} {
 		for config, want := range map[*corev3.CelExpressionConfig]bool{nil: test.plain, {}: test.plain, all: test.on} {
 			got := false
@@ -239,6 +243,18 @@ func TestStates(t *testing.T) {
 				t.Errorf("%s of entry %d: %s, want %s", test.text, i, got, test.want[i])
 			}
 		}
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	x, err := New(nil, nil).Compile("expression", "response.code >= 400 || request.headers['x-multi'].startsWith('one')")
+	if err != nil {
+		b.Fatal(err)
+	}
+	e := entry()
+	b.ReportAllocs()
+	for b.Loop() {
+		x.Match(e)
 	}
 }
 
