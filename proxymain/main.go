@@ -19,6 +19,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/internal/cli"
 	"github.com/nuncio-proxy/nuncio/internal/observe/oplog"
+	"github.com/nuncio-proxy/nuncio/internal/routecheck"
 	"github.com/nuncio-proxy/nuncio/internal/server"
 )
 
@@ -55,6 +56,8 @@ func run(args []string, stdout, stderr io.Writer, factories []extension.Factory)
 		}
 	case cli.KindValidate:
 		return validate(command, stdout, stderr, factories)
+	case cli.KindRoutesCheck:
+		return checkRoutes(command.Routes, stdout, stderr, factories)
 	default:
 		return serve(command, stderr, factories)
 	}
@@ -92,6 +95,22 @@ func validate(c cli.Command, stdout, stderr io.Writer, factories []extension.Fac
 		return 1
 	}
 	return 0
+}
+
+// checkRoutes runs unit tests of routes.
+func checkRoutes(o routecheck.Options, stdout, stderr io.Writer, factories []extension.Factory) int {
+	registry := new(extension.Registry)
+	err := registry.Add(factories...)
+	if err == nil {
+		var ok bool
+		if ok, err = routecheck.Run(o, registry, stdout, stderr); ok && err == nil {
+			return 0
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+	}
+	return 1
 }
 
 // serve runs the server until a signal or admin ends it.

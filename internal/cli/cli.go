@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 
+	"github.com/nuncio-proxy/nuncio/internal/routecheck"
 	"github.com/nuncio-proxy/nuncio/internal/server"
 )
 
@@ -20,6 +22,8 @@ const (
 	KindValidate
 	// KindDemo runs the server with the built-in demonstration.
 	KindDemo
+	// KindRoutesCheck runs the tests of routes that Routes names.
+	KindRoutesCheck
 	// KindPrint prints Stdout and Stderr and ends with status 0, for --help and the like.
 	KindPrint
 )
@@ -33,6 +37,8 @@ type Command struct {
 
 	JSON        bool // KindValidate: report machine-readably
 	PrintConfig bool // KindDemo: print the demonstration's bootstrap instead of running it
+
+	Routes routecheck.Options // KindRoutesCheck
 
 	Stdout, Stderr string // KindPrint
 }
@@ -63,9 +69,7 @@ func parse(args []string, around surroundings) (Command, error) {
 		program, words = args[0], args[1:]
 	}
 	p := &parser{program: program, subcommand: subcommand(words)}
-	if p.subcommand != "" {
-		words = words[1:]
-	}
+	words = words[len(strings.Fields(p.subcommand)):]
 	o := server.DefaultOptions()
 	o.Concurrency = defaultConcurrency(around)
 	if claimed := around.getenv("NUNCIO_ENVOY_VERSION"); claimed != "" {
@@ -91,8 +95,11 @@ func parse(args []string, around surroundings) (Command, error) {
 // subcommand returns the sub-command that the words begin with, or "". Envoy has
 // no positional arguments, so none of its command lines means something else here.
 func subcommand(words []string) string {
-	if len(words) > 0 && (words[0] == "demo" || words[0] == "validate") {
+	switch {
+	case len(words) > 0 && (words[0] == "demo" || words[0] == "validate"):
 		return words[0]
+	case len(words) > 1 && words[0] == "routes" && words[1] == "check":
+		return routesCheck
 	}
 	return ""
 }

@@ -19,6 +19,9 @@ const (
 // table returns the flags of Envoy 1.40 and those of the sub-command; all write
 // to p.command. The flags -- and --ignore_rest are read by words.
 func (p *parser) table() []*flag {
+	if p.subcommand == routesCheck {
+		return append(p.routesFlags(), p.otherFlags()...)
+	}
 	return append(append(append(p.configFlags(), p.runningFlags()...), p.logFlags()...),
 		append(p.hotRestartFlags(), p.otherFlags()...)...)
 }

@@ -94,6 +94,9 @@ func (p *parser) match(word string) (f *flag, value string, attached bool) {
 
 // finish checks what no single flag can tell.
 func (p *parser) finish() error {
+	if p.subcommand == routesCheck {
+		return p.finishRoutes()
+	}
 	o := &p.command.Options
 	if err := p.checkTogether(); err != nil {
 		return err

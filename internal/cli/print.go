@@ -29,7 +29,8 @@ func (p *parser) helpText() string {
 	b.WriteString("Usage:\n" +
 		"  " + p.program + " -c <path> [flags]            run the proxy\n" +
 		"  " + p.program + " validate [--json] [flags]    check the configuration and end\n" +
-		"  " + p.program + " demo [--print-config]        run a demonstration that needs no configuration\n\n" +
+		"  " + p.program + " demo [--print-config]        run a demonstration that needs no configuration\n" +
+		"  " + p.program + " routes check -c <path> -t <path>    run unit tests of routes\n\n" +
 		"The flags are those of Envoy " + server.ClaimedEnvoyVersion + ". A value may follow as an argument of its own, after\n" +
 		"an equals sign, or after a space within the same argument.\n")
 	group := ""

@@ -97,6 +97,8 @@ func StricterThanEnvoy() []Difference {
 	return []Difference{
 		{"anything but CRLF behind the data of a chunk", "skips it up to the next line feed",
 			"others take it for the size of the next chunk"},
+		{"a line feed for the last line of a chunked body", "takes it",
+			"others take what follows for trailers"},
 		{"a carriage return inside a header value", "deletes it",
 			"others end the line there and see another header"},
 		{"a folded transfer-encoding, content-length or host", "unfolds it",
