@@ -43,7 +43,7 @@ func (Factory) Fields() []conf.Fields {
 		"stat_prefix", "cluster", "weighted_clusters.clusters.name", "weighted_clusters.clusters.weight", "idle_timeout",
 		"access_log", "max_connect_attempts", "max_downstream_connection_duration",
 		"max_downstream_connection_duration_jitter_percentage", "access_log_flush_interval",
-		"flush_access_log_on_connected", "access_log_options"}}}
+		"flush_access_log_on_connected", "access_log_options", "hash_policy"}}, hashFields()}
 }
 
 // Terminal implements extension.NetworkFilterFactory.
@@ -68,6 +68,7 @@ type config struct {
 	maxDuration time.Duration // 0: none
 	jitter      float64       // part of maxDuration that is added at most
 	maxAttempts int
+	hash        *hashPolicy // nil for none
 
 	logs           []accesslog.Logger
 	logOnStart     bool
@@ -116,6 +117,7 @@ func newConfig(msg *tcpv3.TcpProxy, ctx extension.NetworkContext, path conf.Path
 			errs.Add(path.Field("max_connect_attempts"), "must be greater than 0")
 		}
 	}
+	c.hash = newHashPolicy(msg.GetHashPolicy(), path.Field("hash_policy"), errs)
 	c.readLogging(msg, path, errs)
 	c.logs = ctx.AccessLogs.Build(msg.GetAccessLog(), path.Field("access_log"), errs)
 	if len(*errs) > before {

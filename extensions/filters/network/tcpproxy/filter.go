@@ -106,6 +106,7 @@ func (f *filter) OnNewConnection() network.FilterStatus {
 		return network.StopIteration
 	}
 	f.stream.Upstream.Cluster, f.stream.Upstream.ClusterRaw = f.cluster.Info().ObservabilityName, f.cluster.Info().Name
+	f.hash()
 	f.connect()
 	return network.StopIteration
 }

@@ -43,10 +43,12 @@ type cluster struct {
 	waiting upstream.ConnectionPoolCallbacks
 	up      *connection.Fake
 	gone    int // cancelled
+	pick    upstream.Pick
 }
 
-func (c *cluster) NewConnection(_ event.Dispatcher, _ *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
+func (c *cluster) NewConnection(_ event.Dispatcher, p *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
 	c.asked++
+	c.pick = *p
 	if len(c.answers) == 0 {
 		c.waiting = cb
 		return c
@@ -448,7 +450,8 @@ func TestConfigErrors(t *testing.T) {
 		{plain + `max_connect_attempts {value: 0}`, "max_connect_attempts: must be greater than 0"},
 		{plain + `max_downstream_connection_duration {nanos: 1}`, "max_downstream_connection_duration: must be at least 1ms, is 1ns"},
 		{plain + `tunneling_config {hostname: "x"}`, "tunneling_config: field tunneling_config is not implemented"},
-		{plain + `hash_policy {source_ip {}}`, "hash_policy: field hash_policy is not implemented"},
+		{plain + `hash_policy {} hash_policy {}`, "hash_policy: must not have more than one policy\nhash_policy[0]: one of source_ip, filter_state is required"},
+		{plain + `hash_policy {filter_state {}}`, "hash_policy[0].filter_state.key: must not be empty"},
 	} {
 		msg := &tcpv3.TcpProxy{}
 		if err := prototext.Unmarshal([]byte(c.config), msg); err != nil {
