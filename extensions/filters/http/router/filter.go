@@ -52,11 +52,15 @@ type request struct {
 	timeouts          timeouts
 	retry             retryState
 	named             namedStats
-	attempts          int // how often the request was sent, this time included
-	completeAt        time.Time
-	cookies           []string // that hash policies want in the response
-	local             localExtras
-	shadows           []*shadow // that still get the request
+	// wireBytes are those of all attempts up to metered, the last one that got a
+	// connection. As in Envoy what an earlier one still moves then does not count.
+	wireBytes  streaminfo.Meter
+	metered    *upstreamRequest
+	attempts   int // how often the request was sent, this time included
+	completeAt time.Time
+	cookies    []string // that hash policies want in the response
+	local      localExtras
+	shadows    []*shadow // that still get the request
 
 	// attempt is the last attempt. From the begin of the response on it is the one that
 	// answers.
@@ -65,7 +69,6 @@ type request struct {
 	downstreamHigh int
 
 	grpc, internal  bool
-	hedged          bool // a late attempt is left running
 	connect         bool // the tunnel of a CONNECT request ends here
 	complete        bool // the request was received as a whole
 	bodyLost        bool // the body was too long to be kept
@@ -311,7 +314,12 @@ func (f *filter) stop() {
 }
 
 // OnStreamComplete implements httpfilter.StreamCompleter.
-func (f *filter) OnStreamComplete() { f.attempt.measure() }
+func (f *filter) OnStreamComplete() {
+	f.meter(nil)
+	if f.info != nil {
+		f.info.Upstream.Bytes = f.wireBytes
+	}
+}
 
 // OnDestroy implements httpfilter.Filter.
 func (f *filter) OnDestroy() {

@@ -440,6 +440,23 @@ func TestRecycledFilter(t *testing.T) {
 		func() { b.get(); b.loop.Advance(time.Second) },
 		func() { b.get("x-envoy-retry-on", "5xx"); b.last().Respond(false, ":status", "500"); b.stream.Leave() },
 		func() { b.route.Forward.Cluster = "none"; b.get(); b.route.Forward.Cluster = "a" },
+		func() { // three attempts side by side, of which the first answers
+			b.get("x-envoy-hedge-on-per-try-timeout", "true", "x-envoy-retry-on", "5xx", "x-envoy-max-retries", "2")
+			b.loop.Advance(3 * time.Second)
+			b.cluster.Attempts[0].Respond(true, ":status", "200")
+		},
+		func() {
+			b.route.Forward.Redirect = &route.InternalRedirect{MaxRedirects: 1, Codes: []int{302}}
+			b.get()
+			b.last().Respond(false, ":status", "302", "location", "http://h/")
+			b.route.Forward.Redirect = nil
+		},
+		func() {
+			b.route.Forward.Mirrors = []route.Mirror{{Cluster: "a"}}
+			b.post()
+			b.stream.Leave()
+			b.route.Forward.Mirrors = nil
+		},
 	}
 	for i := range 50 {
 		turns[(i*7)%len(turns)]()
@@ -464,6 +481,9 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		b.cluster.Hosts[0].Count = true
 		b.cluster.Hosts = append(b.cluster.Hosts, b.cluster.Hosts[0])
 		b.route.VirtualHost.IncludeAttemptCount = true
+		vc := b.requestStats("vc")
+		b.route.VirtualHost.VirtualCluster = func(*httpmsg.Headers) *route.RequestStats { return vc }
+		b.ctx.Server.(*filtertest.Server).Zone, b.cluster.Hosts[0].InZone = "za", "zb"
 	})
 	b.stats.Scope("cluster.a.").Histogram("upstream_rq_time", 0)
 	body := strings.Repeat("x", 93)

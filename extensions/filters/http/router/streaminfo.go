@@ -11,6 +11,17 @@ func (f *filter) describeCluster() {
 	}
 }
 
+// meter counts the bytes of u from now on, on top of those of the attempts before.
+// nil stands for none.
+func (f *filter) meter(u *upstreamRequest) {
+	if f.metered != nil {
+		f.metered.measure()
+	}
+	if f.metered = u; u != nil {
+		u.before = f.wireBytes
+	}
+}
+
 func (u *upstreamRequest) describeHost() {
 	u.up.Host, u.up.Hostname, u.up.HostMetadata = u.host.Address(), u.host.Hostname(), u.host.Metadata()
 }

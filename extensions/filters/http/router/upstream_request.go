@@ -59,6 +59,8 @@ type attempt struct {
 	// highs counts the high marks of the upstream without their low ones.
 	highs int
 
+	// before are the bytes of earlier attempts.
+	before streaminfo.Meter
 	// For upstream logs.
 	started        time.Time
 	status         int
@@ -138,6 +140,7 @@ func (u *upstreamRequest) begin(headersOnly bool) {
 // OnStreamReady implements upstream.StreamPoolCallbacks.
 func (u *upstreamRequest) OnStreamReady(s upstream.RequestStream, host upstream.Host) {
 	f := u.f
+	f.meter(u)
 	u.phase, u.cancel, u.stream, u.host, u.conn = open, nil, s, host, s.Connection()
 	f.triedHosts = append(f.triedHosts, host)
 	f.named.countRequest(f.shard)
@@ -156,23 +159,26 @@ func (u *upstreamRequest) OnStreamReady(s upstream.RequestStream, host upstream.
 // OnStreamFailure implements upstream.StreamPoolCallbacks.
 func (u *upstreamRequest) OnStreamFailure(p upstream.PoolFailure, reason string, host upstream.Host) {
 	f := u.f
-	u.cancel, u.host, u.flags = nil, host, resetFlags[poolReset(p)]
-	u.detach()
 	if p == upstream.NoHealthyHost {
+		u.phase, u.cancel = idle, nil
+		u.clear() // it was no attempt for upstream logs
 		f.countResponse(503, nil, false)
 		f.fail(noHealthyUpstream())
 		return
+	}
+	u.cancel, u.host, u.flags, u.up.FailureReason = nil, host, resetFlags[poolReset(p)], reason
+	if p == upstream.Overflow {
+		u.up.FailureReason = "" // the reason is for operators of this proxy, not a failure of a transport
 	}
 	if host != nil {
 		f.triedHosts = append(f.triedHosts, host)
 		u.describeHost()
 	}
+	u.detach()
 	if p == upstream.Overflow {
 		f.cfg.log.Debugf("cluster %s: circuit breaker %s of priority %s is open", f.cluster.Name(), reason, f.forward.Priority)
-		reason = "" // for operators of this proxy, not a failure of a transport
 	}
-	u.up.FailureReason = reason
-	f.onReset(u, poolReset(p), reason)
+	f.onReset(u, poolReset(p), u.up.FailureReason)
 }
 
 // --- the request --------------------------------------------------------------------
@@ -290,10 +296,15 @@ func (u *upstreamRequest) detach() {
 	if u.phase == idle {
 		return
 	}
-	u.timers.disarm()
 	u.measure()
 	u.phase, u.cancel, u.stream = idle, nil, nil
 	u.log(format.UpstreamEnd)
+	u.clear()
+}
+
+// clear ends what goes on for the attempt.
+func (u *upstreamRequest) clear() {
+	u.timers.disarm()
 	u.conn = nil
 	u.body.Drain(u.body.Len())
 	for u.highs > 0 {
@@ -303,8 +314,15 @@ func (u *upstreamRequest) detach() {
 
 // measure takes over the byte counts of the connection.
 func (u *upstreamRequest) measure() {
-	if u.conn != nil {
-		u.up.Bytes = u.conn.Meter
+	if u.conn == nil {
+		return
+	}
+	b, m := u.before, &u.conn.Meter
+	b.Sent, b.Received = b.Sent+m.Sent, b.Received+m.Received
+	b.HeaderSent, b.HeaderReceived = b.HeaderSent+m.HeaderSent, b.HeaderReceived+m.HeaderReceived
+	u.up.Bytes = b
+	if u.f.metered == u {
+		u.f.wireBytes = b
 	}
 }
 
@@ -318,7 +336,7 @@ func (u *upstreamRequest) log(t format.EntryType) {
 	u.logged = *f.info
 	u.logged.Start, u.logged.BytesSent, u.logged.BytesReceived = u.started, u.sent, u.received
 	u.logged.ResponseCode, u.logged.ResponseDetails, u.logged.Flags = u.status, "", u.flags
-	u.logged.Upstream = *u.up
+	u.logged.Upstream, u.logged.AttemptCount = *u.up, 0
 	e := format.Entry{Request: f.headers, Stream: &u.logged, Type: t, Now: now, Shard: f.shard, Random: f.cb.StreamID()}
 	if u.gotHeaders {
 		e.Response = &u.response
