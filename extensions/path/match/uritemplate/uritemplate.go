@@ -48,8 +48,10 @@ func (Factory) BuildPathMatcher(msg proto.Message, path conf.Path, errs *conf.Er
 		errs.Add(at, "template %s is not valid: %v", text, err)
 		return nil
 	}
-	re := match.NewRegex(&matcherv3.RegexMatcher{Regex: t.Regex}, at, errs)
+	var problems conf.Errors
+	re := match.NewRegex(&matcherv3.RegexMatcher{Regex: t.Regex}, at, &problems)
 	if re == nil {
+		errs.Add(at, "template %s is not valid: %s", text, problems[0].Message)
 		return nil
 	}
 	return &template{text, re}
