@@ -83,6 +83,13 @@ type FilterManager interface {
 // the worker of each new connection.
 type FilterBuilder func(c Connection, m FilterManager)
 
+// An IdleCloser is a ReadFilter that knows when its connection serves nobody.
+type IdleCloser interface {
+	// CloseIfIdle closes the connection if nothing is on its way on it. It is called, on
+	// the worker of the connection, while the server stops.
+	CloseIfIdle()
+}
+
 // A DrainDecision says whether a connection should end when it can. Any goroutine.
 type DrainDecision interface {
 	// DrainClose reports true for a share of the calls that grows while the listener

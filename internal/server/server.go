@@ -392,10 +392,10 @@ func (s *Server) shutDown(stopLoops func()) {
 	s.logger.Infof("exiting")
 }
 
-// finishRequests drains: it stops accepting and waits until all connections have
-// gone, but no longer than the grace.
+// finishRequests drains: it stops accepting, ends the connections that serve nobody
+// and waits until all have gone, but no longer than the grace.
 func (s *Server) finishRequests() {
-	s.drain.Start()
+	s.drain.End()
 	gone := make(chan struct{})
 	var check func()
 	deadline := time.Now().Add(s.grace)
@@ -405,6 +405,7 @@ func (s *Server) finishRequests() {
 			close(gone)
 			return
 		}
+		s.listeners.CloseIdle()
 		timer.Enable(10 * time.Millisecond)
 	}
 	if s.main.Post(func() {

@@ -36,6 +36,18 @@ func (c *Conn) firstFilter() *readFilter {
 // HasReadFilters reports whether a read filter was added.
 func (c *Conn) HasReadFilters() bool { return c.lastRead != nil }
 
+// CloseIfIdle closes c if a filter says that it serves nobody. What has arrived is
+// delivered first, so that no request is lost that is here already. It is not called
+// from a filter.
+func (c *Conn) CloseIfIdle() {
+	c.read()
+	for f := c.firstFilter(); f != nil && c.state == network.Open; f = f.next {
+		if closer, ok := f.filter.(network.IdleCloser); ok {
+			closer.CloseIfIdle()
+		}
+	}
+}
+
 // runRead passes data to f and the filters behind it.
 func (c *Conn) runRead(f *readFilter, data *buffer.Buffer, endStream bool) {
 	for ; f != nil && c.state == network.Open; f = f.next {

@@ -35,7 +35,8 @@ type Decision struct {
 	parent    *Decision   // drains this one with it; nil for the server's
 	unhealthy func() bool // drains everything while true; may be nil
 
-	since atomic.Pointer[time.Time] // nil: not draining
+	since  atomic.Pointer[time.Time] // nil: not draining
+	ending atomic.Bool
 }
 
 var _ network.DrainDecision = (*Decision)(nil)
@@ -58,6 +59,13 @@ func (d *Decision) Start() {
 	}
 }
 
+// End makes all connections end when they are next asked, without regard to the
+// strategy: the server stops. Any goroutine.
+func (d *Decision) End() {
+	d.Start()
+	d.ending.Store(true)
+}
+
 // Draining reports whether the drain was started here or above.
 func (d *Decision) Draining() bool {
 	return d.since.Load() != nil || d.parent != nil && d.parent.Draining()
@@ -77,7 +85,7 @@ func (d *Decision) DrainClose(random uint64) bool {
 	if since == nil {
 		return false
 	}
-	if d.config.Strategy == Immediate || d.config.Time <= 0 {
+	if d.ending.Load() || d.config.Strategy == Immediate || d.config.Time <= 0 {
 		return true
 	}
 	elapsed := d.config.Now().Sub(*since)

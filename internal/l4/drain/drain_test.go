@@ -55,6 +55,17 @@ func TestDecision(t *testing.T) {
 	}
 }
 
+func TestEnd(t *testing.T) {
+	d := New(Config{Time: time.Hour, Now: func() time.Time { return time.Unix(1, 0) }})
+	child := d.Child(nil)
+	if d.Start(); child.DrainClose(1 << 63) {
+		t.Error("a gradual drain ends all at once")
+	}
+	if d.End(); !child.DrainClose(1 << 63) {
+		t.Error("connections are kept at the end")
+	}
+}
+
 func TestImmediate(t *testing.T) {
 	for _, c := range []Config{{Strategy: Immediate, Time: time.Hour}, {Strategy: Gradual, Time: 0}} {
 		c.Now = func() time.Time { return time.Unix(1, 0) }

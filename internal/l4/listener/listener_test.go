@@ -2,6 +2,7 @@ package listener
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -401,6 +402,23 @@ func TestStopAndDrain(t *testing.T) {
 	if got := r.stats.Value("listener_manager.listener_stopped"); got != 1 {
 		t.Errorf("%d stopped", got)
 	}
+}
+
+func TestCloseIdle(t *testing.T) {
+	r := newRig(t)
+	addr := r.add(`name: "in" address {ADDRESS} filter_chains {ECHO}`)[0]
+	idle, busy, late := r.dial(addr), r.dial(addr), r.dial(addr)
+	r.wantEcho(busy, "1")
+	r.until("accepted", func() bool { return r.manager.options.Open.Load() == 3 })
+	if _, err := io.WriteString(late, "2"); err != nil { // has arrived, but no loop has turned since
+		t.Fatal(err)
+	}
+	r.manager.CloseIdle()
+	r.wantClosed(idle, false)
+	if got, err := r.receive(late, 1); got != "2" {
+		t.Errorf("a connection with a request was closed: %q, %v", got, err)
+	}
+	r.wantEcho(busy, "3")
 }
 
 func TestBindErrors(t *testing.T) {

@@ -264,6 +264,19 @@ func (m *Manager) Drain(inboundOnly bool) {
 	}
 }
 
+// CloseIdle ends the connections of all listeners that serve nobody.
+func (m *Manager) CloseIdle() {
+	all := slices.Clone(m.active)
+	for _, d := range m.draining {
+		all = append(all, d.listener)
+	}
+	for _, l := range all {
+		for _, w := range l.workers {
+			w.loop.Post(w.closeIdle)
+		}
+	}
+}
+
 // Remove takes the listener of that name away, if it is there and not static: it
 // stops accepting, and its connections drain.
 func (m *Manager) Remove(name string) bool {

@@ -251,6 +251,10 @@ func (r *rig) Build(config []*accesslogv3.AccessLog, _ conf.Path, _ *conf.Errors
 	return []accesslog.Logger{r}
 }
 
+func (r *rig) BuildFilter(*accesslogv3.AccessLogFilter, conf.Path, *conf.Errors) accesslog.Filter {
+	return nil
+}
+
 // echoFactory makes filters that send back what they get.
 type echoFactory struct{}
 
@@ -263,11 +267,22 @@ func (echoFactory) BuildNetworkFilter(proto.Message, extension.NetworkContext, c
 	return func(_ network.Connection, m network.FilterManager) { m.AddReadFilter(&echo{}) }
 }
 
-type echo struct{ cb network.ReadCallbacks }
+type echo struct {
+	cb   network.ReadCallbacks
+	used bool
+}
+
+// CloseIfIdle closes connections that nothing came on.
+func (e *echo) CloseIfIdle() {
+	if !e.used {
+		e.cb.Connection().Close(network.FlushWrite, "idle")
+	}
+}
 
 func (e *echo) InitializeRead(cb network.ReadCallbacks) { e.cb = cb }
 func (e *echo) OnNewConnection() network.FilterStatus   { return network.Continue }
 func (e *echo) OnData(data *buffer.Buffer, end bool) network.FilterStatus {
+	e.used = true
 	e.cb.Connection().Write(data, end)
 	return network.StopIteration
 }

@@ -91,6 +91,15 @@ func (w *worker) closeConnections(gone func(*connection) bool) {
 	}
 }
 
+// closeIdle ends the connections that serve nobody.
+func (w *worker) closeIdle() {
+	for c := w.first; c != nil; {
+		next := c.next
+		c.conn.CloseIfIdle()
+		c = next
+	}
+}
+
 // An acceptor is one listening socket on one worker.
 type acceptor struct {
 	worker *worker

@@ -1,11 +1,13 @@
 package hcm
 
 import (
+	"slices"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -330,11 +332,7 @@ func (c *config) readHTTP1(m *hcmv3.HttpConnectionManager, registry *extension.R
 		MaxHeaders:          h1.DefaultMaxHeaders,
 		Underscores:         h1.UnderscoreAction(common.GetHeadersWithUnderscoresAction()),
 	}
-	for i, u := range o.GetIgnoreHttp_11Upgrade() {
-		if m := match.NewString(u, at.Field("ignore_http_11_upgrade").Index(i), errs); m != nil {
-			c.http1.IgnoredUpgrades = append(c.http1.IgnoredUpgrades, m)
-		}
-	}
+	c.http1.IgnoreUpgrade = anyOf(o.GetIgnoreHttp_11Upgrade(), at.Field("ignore_http_11_upgrade"), errs)
 	if kb := m.GetMaxRequestHeadersKb(); kb != nil {
 		c.http1.MaxHeadersKB = int(kb.GetValue())
 	}
@@ -343,6 +341,23 @@ func (c *config) readHTTP1(m *hcmv3.HttpConnectionManager, registry *extension.R
 	}
 	if common.GetHeadersWithUnderscoresAction() > corev3.HttpProtocolOptions_DROP_HEADER {
 		errs.Add(path.Field("common_http_protocol_options").Field("headers_with_underscores_action"), "unknown action")
+	}
+}
+
+// anyOf tests whether one of the conditions of a list is met; it is nil for an empty
+// list.
+func anyOf(list []*matcherv3.StringMatcher, path conf.Path, errs *conf.Errors) func(string) bool {
+	var conditions []*match.String
+	for i, m := range list {
+		if condition := match.NewString(m, path.Index(i), errs); condition != nil {
+			conditions = append(conditions, condition)
+		}
+	}
+	if conditions == nil {
+		return nil
+	}
+	return func(text string) bool {
+		return slices.ContainsFunc(conditions, func(m *match.String) bool { return m.Match(text) })
 	}
 }
 

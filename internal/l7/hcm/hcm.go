@@ -111,6 +111,7 @@ func newManager(cfg *config, c network.Connection) *manager {
 
 var (
 	_ network.ReadFilter    = (*manager)(nil)
+	_ network.IdleCloser    = (*manager)(nil)
 	_ network.Callbacks     = (*manager)(nil)
 	_ codec.ServerCallbacks = (*manager)(nil)
 )
@@ -249,6 +250,13 @@ func (m *manager) close(t network.CloseType, details string) {
 	}
 	m.flush()
 	m.conn.Close(t, details)
+}
+
+// CloseIfIdle implements network.IdleCloser.
+func (m *manager) CloseIfIdle() {
+	if m.active == 0 && !m.dispatching {
+		m.close(network.FlushWrite, "drained_idle_connection")
+	}
 }
 
 // startDrain stops the keep-alive of the connection; in HTTP/1 the response that

@@ -135,6 +135,9 @@ func (s *stream) completeRequest(h *httpmsg.Headers) bool {
 	if s.cfg.userAgent != "" {
 		s.addUserAgent(h)
 	}
+	if s.cfg.via != "" {
+		appendValue(h, httpmsg.Via, s.cfg.via)
+	}
 	if edge && remote.AddrPort().IsValid() {
 		h.Set(httpmsg.XEnvoyExternalAddress, remote.WithoutPort())
 	}
@@ -146,9 +149,6 @@ func (s *stream) completeRequest(h *httpmsg.Headers) bool {
 	}
 	s.setRequestID(h, edge)
 	h.Remove(httpmsg.XForwardedClientCert)
-	if s.cfg.via != "" {
-		appendValue(h, httpmsg.Via, s.cfg.via)
-	}
 	return true
 }
 
