@@ -5,7 +5,6 @@ package h1
 
 import (
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
-	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
@@ -64,9 +63,9 @@ type Settings struct {
 	// Underscores says what becomes of header names with underscores.
 	Underscores UnderscoreAction
 
-	// IgnoredUpgrades match the protocols that are taken out of an upgrade header. A
-	// request with no other is an ordinary one.
-	IgnoredUpgrades []*match.String
+	// IgnoreUpgrade tells the protocols that are taken out of an upgrade header; nil for
+	// none. A request with no other is an ordinary one.
+	IgnoreUpgrade func(protocol string) bool
 
 	// Client only.
 

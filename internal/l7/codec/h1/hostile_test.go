@@ -4,11 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-
-	"github.com/nuncio-proxy/nuncio/api/conf"
-	"github.com/nuncio-proxy/nuncio/api/match"
 )
 
 // A hostile request, by the name that the collection of observations gives it.
@@ -56,11 +51,7 @@ func keepTrailers(s *Settings)  { s.EnableTrailers = true }
 func noAbsoluteURL(s *Settings) { s.DisallowAbsoluteURL = true }
 
 func ignoreUpgrades(s *Settings) {
-	var errs conf.Errors
-	for _, name := range []string{"foo", "bar"} {
-		s.IgnoredUpgrades = append(s.IgnoredUpgrades, match.NewString(&matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}}, conf.Path{}, &errs))
-	}
+	s.IgnoreUpgrade = func(protocol string) bool { return protocol == "foo" || protocol == "bar" }
 }
 
 var hostileRequests = []hostile{

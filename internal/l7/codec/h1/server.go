@@ -2,12 +2,10 @@ package h1
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
-	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
@@ -293,15 +291,14 @@ func (c *ServerConnection) ignoresUpgrade(h *httpmsg.Headers) bool {
 	if equalFold(protocols, "h2c") {
 		return true
 	}
-	ignored := c.in.settings.IgnoredUpgrades
-	if len(ignored) == 0 {
+	ignore := c.in.settings.IgnoreUpgrade
+	if ignore == nil {
 		return false
 	}
 	left := make([]string, 0, 4)
 	for rest := protocols; rest != ""; {
 		var protocol string
-		protocol, rest = nextToken(rest)
-		if !slices.ContainsFunc(ignored, func(m *match.String) bool { return m.Match(protocol) }) {
+		if protocol, rest = nextToken(rest); !ignore(protocol) {
 			left = append(left, protocol)
 		}
 	}
