@@ -8,6 +8,7 @@ package cel
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	celgo "cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -27,11 +28,8 @@ const maxRegex = 100
 
 // A Compiler compiles expressions. Main goroutine.
 type Compiler struct {
-	config *corev3.CelExpressionConfig
-	node   *corev3.Node
-	env    *celgo.Env // nil until the first expression: it costs milliseconds
-	// constants compile regular expressions that are constants.
-	constants []*interpreter.RegexOptimization
+	language func() (*language, error)
+	node     *corev3.Node
 }
 
 // New returns a compiler of expressions that may do what config allows; it may be nil.
@@ -40,8 +38,40 @@ func New(config *corev3.CelExpressionConfig, node *corev3.Node) *Compiler {
 	if node == nil {
 		node = &corev3.Node{}
 	}
-	return &Compiler{config: config, node: node}
+	var o options
+	for i, on := range []bool{config.GetEnableStringConversion(), config.GetEnableStringConcat(), config.GetEnableStringFunctions()} {
+		if on {
+			o |= 1 << i
+		}
+	}
+	return &Compiler{languages[o], node}
 }
+
+// options are the fields of CelExpressionConfig, a bit each.
+type options uint8
+
+const (
+	stringConversion options = 1 << iota
+	stringConcat
+	stringFunctions
+	endOfOptions
+)
+
+// A language is what expressions are compiled with. It is immutable.
+type language struct {
+	env *celgo.Env
+	// constants compile regular expressions that are constants.
+	constants []*interpreter.RegexOptimization
+}
+
+// languages has that of each set of options. A language is made when it is first asked
+// for, and shared: it costs a millisecond and 350 KB.
+var languages = func() (all [endOfOptions]func() (*language, error)) {
+	for o := range all {
+		all[o] = sync.OnceValues(func() (*language, error) { return newLanguage(options(o)) })
+	}
+	return all
+}()
 
 // An Expression is compiled. Its methods are called on any worker.
 type Expression struct {
@@ -53,49 +83,48 @@ type Expression struct {
 // Compile compiles an expression. The error begins with Envoy's words; what says what
 // the text is, for an error of its syntax: "expression", "filter expression".
 func (c *Compiler) Compile(what, text string) (*Expression, error) {
-	if c.env == nil {
-		var err error
-		if c.env, err = newEnv(c.config); err != nil {
-			return nil, err
-		}
-		for _, f := range regexFunctions() {
-			c.constants = append(c.constants, f.optimization())
-		}
+	l, err := c.language()
+	if err != nil {
+		return nil, err
 	}
-	parsed, issues := c.env.Parse(text)
+	parsed, issues := l.env.Parse(text)
 	if err := issues.Err(); err != nil {
 		return nil, fmt.Errorf("Not able to parse %s: INVALID_ARGUMENT: %w", what, err)
 	}
-	if err := c.check(parsed.NativeRep()); err != nil {
+	if err := l.check(parsed.NativeRep()); err != nil {
 		return nil, fmt.Errorf("failed to create an expression: %w", err)
 	}
-	program, err := c.env.Program(parsed, celgo.EvalOptions(celgo.OptOptimize), celgo.OptimizeRegex(c.constants...))
+	program, err := l.env.Program(parsed, celgo.EvalOptions(celgo.OptOptimize), celgo.OptimizeRegex(l.constants...))
 	if err != nil {
 		return nil, fmt.Errorf("failed to create an expression: %w", err)
 	}
-	return &Expression{program, c.env.CELTypeAdapter(), c.node}, nil
+	return &Expression{program, l.env.CELTypeAdapter(), c.node}, nil
 }
 
-// newEnv returns the language. It is not type checked, as in Envoy: a name that nobody
-// knows is an error when it is evaluated.
-func newEnv(config *corev3.CelExpressionConfig) (*celgo.Env, error) {
+// newLanguage returns a language that is not type checked, as in Envoy: a name that
+// nobody knows is an error when it is evaluated.
+func newLanguage(o options) (*language, error) {
 	std := env.NewLibrarySubset().AddExcludedFunctions(env.NewFunction("_+_"))
-	if !config.GetEnableStringConversion() {
+	if o&stringConversion == 0 {
 		std.AddExcludedFunctions(env.NewFunction("string"))
 	}
-	options := []celgo.EnvOption{
+	parts := []celgo.EnvOption{
 		celgo.StdLib(celgo.StdLibSubset(std)),
-		addition(config.GetEnableStringConcat()),
+		addition(o&stringConcat != 0),
 		celgo.RegexProgramSizeLimit(maxRegex),
 		celgo.Types(&corev3.Metadata{}, &corev3.Node{}),
 	}
+	if o&stringFunctions != 0 {
+		parts = append(parts, ext.Strings())
+	}
+	l := &language{}
 	for _, f := range regexFunctions() {
-		options = append(options, f.declare())
+		parts = append(parts, f.declare())
+		l.constants = append(l.constants, f.optimization())
 	}
-	if config.GetEnableStringFunctions() {
-		options = append(options, ext.Strings())
-	}
-	return celgo.NewCustomEnv(options...)
+	var err error
+	l.env, err = celgo.NewCustomEnv(parts...)
+	return l, err
 }
 
 // addition is the operator +. It never joins lists, and strings only if it may.
@@ -119,8 +148,8 @@ func addition(concat bool) celgo.EnvOption {
 }
 
 // check refuses loops, unknown functions, and attributes that this proxy does not know.
-func (c *Compiler) check(a *ast.AST) error {
-	functions := c.env.Functions()
+func (l *language) check(a *ast.AST) error {
+	functions := l.env.Functions()
 	var errs []error
 	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(x ast.Expr) {
 		switch x.Kind() {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -244,6 +245,26 @@ func TestStates(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWorkers evaluates one expression on several goroutines, for the race detector.
+func TestWorkers(t *testing.T) {
+	x, err := New(nil, node()).Compile("expression", "request.path.matches('^/o') && metadata.filter_metadata.md.n == 42.0 && xds.node.id == 'nid' && re.capture('ab', 'a(b)') in ['b', 'c']")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			e := entry()
+			for range 100 {
+				if !x.Match(e) {
+					t.Error("false")
+				}
+			}
+		})
+	}
+	workers.Wait()
 }
 
 func BenchmarkMatch(b *testing.B) {
