@@ -249,7 +249,7 @@ func (s *Stream) RecreateStream(response *httpmsg.Headers) bool {
 	}
 	s.Recreated++
 	s.RecreatedBody = s.In.held.String()
-	s.Info.ResponseCode, s.Details = response.StatusCode(), "internal_redirect"
+	s.Info.ResponseCode = response.StatusCode()
 	s.end()
 	return true
 }

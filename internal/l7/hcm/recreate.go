@@ -14,7 +14,7 @@ type decoder struct{ *stream }
 // asks, and holds the body.
 func (s *stream) recreate(f *activeFilter, response *httpmsg.Headers) bool {
 	held := f.reads.held()
-	if s.ended || s.headersSent || !s.request.complete || held == nil && s.info.BytesReceived > 0 {
+	if s.ended || s.headersSent || !s.request.complete {
 		return false
 	}
 	if response != nil {

@@ -66,7 +66,6 @@ func (f *filter) redirect(p *route.InternalRedirect, u *upstreamRequest) bool {
 	f.headers.SetName("x-envoy-original-url", requestURL(scheme, &before))
 	f.info.SetFilterState(redirectCount, done+1)
 	f.info.ResponseDetails = "internal_redirect" // StartResponse says otherwise if that fails
-	f.info.ResponseDetails = "internal_redirect" // StartResponse says otherwise if that fails
 	if f.cb.RecreateStream(&u.response) {
 		return true
 	}

@@ -50,6 +50,9 @@ func TestInternalRedirect(t *testing.T) {
 		if b.stream.Recreated != 1 || b.stream.Info.ResponseCode != 302 || b.stream.Info.FilterState[redirectCount] != uint32(1) {
 			t.Fatalf("recreated %d times, code %d, %v", b.stream.Recreated, b.stream.Info.ResponseCode, b.stream.Info.FilterState)
 		}
+		if got := b.stream.Info.ResponseDetails; got != "internal_redirect" {
+			t.Errorf("details %q", got)
+		}
 		if !b.last().WasReset {
 			t.Error("the rest of the response is awaited")
 		}
