@@ -199,7 +199,8 @@ type Connection struct {
 	ListenerMetadata, FilterChainMetadata map[string]*structpb.Struct
 	Accepted                              time.Time
 	// RTT is the round trip time that the system knew when the connection was accepted:
-	// that of the handshake. It is set when HasRTT is; only TCP on Linux has it.
+	// that of the handshake. It is set when HasRTT is: only TCP on Linux has it, and only
+	// where a format shows it.
 	RTT              time.Duration
 	HasRTT           bool
 	TransportFailure string

@@ -20,13 +20,10 @@ func (t table) downstream() {
 	t.endpointID("DOWNSTREAM_LOCAL", local)
 	t.endpointID("DOWNSTREAM_DIRECT_LOCAL", directLocal)
 	t.number("CONNECTION_ID", func(e *format.Entry) uint64 { return connection(e.Stream).ID })
-	t.add("DOWNSTREAM_CX_RTT", func(dst []byte, e *format.Entry) ([]byte, kind) {
-		c := connection(e.Stream)
-		if !c.HasRTT {
-			return dst, missing
-		}
-		return strconv.AppendInt(dst, c.RTT.Milliseconds(), 10), literal
-	})
+	t["DOWNSTREAM_CX_RTT"] = spec{build: func(c *Compiler, _ string) (operator, error) {
+		c.rtt.Store(true)
+		return roundTripTime, nil
+	}}
 	t.text("FILTER_CHAIN_NAME", func(s *streaminfo.Stream) string { return connection(s).FilterChainName })
 	t.text("LISTENER_NAME", func(s *streaminfo.Stream) string { return connection(s).ListenerName })
 	t.word("DOWNSTREAM_TRANSPORT_FAILURE_REASON", func(s *streaminfo.Stream) string { return connection(s).TransportFailure })
@@ -199,4 +196,12 @@ func (t table) endpointID(prefix string, of func(*streaminfo.Stream) address.Add
 		}
 		return dst, text
 	})
+}
+
+func roundTripTime(dst []byte, e *format.Entry) ([]byte, kind) {
+	c := connection(e.Stream)
+	if !c.HasRTT {
+		return dst, missing
+	}
+	return strconv.AppendInt(dst, c.RTT.Milliseconds(), 10), literal
 }

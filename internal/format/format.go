@@ -9,6 +9,7 @@ package format
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
@@ -35,14 +36,19 @@ type Options struct {
 type Compiler struct {
 	options   Options
 	operators table
+	rtt       *atomic.Bool // see WantsRTT; shared with compilers that know more
 }
+
+// WantsRTT reports whether a format was compiled that shows the round trip time of
+// connections. Any goroutine.
+func (c *Compiler) WantsRTT() bool { return c.rtt.Load() }
 
 // NewCompiler returns a compiler.
 func NewCompiler(o Options) *Compiler {
 	if o.LookupEnv == nil {
 		o.LookupEnv = func(string) (string, bool) { return "", false }
 	}
-	c := &Compiler{options: o, operators: operators()}
+	c := &Compiler{options: o, operators: operators(), rtt: &atomic.Bool{}}
 	c.addBuiltIn()
 	return c
 }

@@ -219,7 +219,7 @@ func (s *Server) build(errs *conf.Errors) {
 	ctx.Log = s.log.Logger("http")
 	s.listeners = listener.NewManager(listener.Options{
 		Context: ctx, Main: s.main, Workers: s.workers, Resolve: extension.Unpack, Drain: s.drain,
-		ConnectionIDs: &s.connectionIDs, Open: &s.openConnections,
+		ConnectionIDs: &s.connectionIDs, Open: &s.openConnections, MeasureRTT: s.formats.WantsRTT,
 	})
 	for i, l := range s.bootstrap.GetStaticResources().GetListeners() {
 		addErrors(s.listeners.Add(l, static.Field("listeners").Index(i), true), static, errs)

@@ -82,6 +82,8 @@ type Config struct {
 	// BufferLimit bounds the read buffer and is the high watermark of the write
 	// buffer, in bytes. 0: no limit.
 	BufferLimit int
+	// MeasureRTT asks for Info().RTT, which costs a system call.
+	MeasureRTT bool
 }
 
 func newConn(l *event.Loop, cfg Config) *Conn {
@@ -102,7 +104,9 @@ func NewServer(l *event.Loop, s sock.Socket, cfg Config) *Conn {
 	c.info.Local, c.info.Remote = s.Local, s.Remote
 	c.info.DirectLocal, c.info.DirectRemote = s.Local, s.Remote
 	c.socket.Open(s.FD, s.Conn, s.Dial)
-	c.info.RTT, c.info.HasRTT = c.socket.RTT()
+	if cfg.MeasureRTT {
+		c.info.RTT, c.info.HasRTT = c.socket.RTT()
+	}
 	return c
 }
 

@@ -98,7 +98,7 @@ func (r *rig) accept(limit int) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.conn = NewServer(r.loop, r.socket(server.(*net.TCPConn)), Config{ID: 1, BufferLimit: limit})
+	r.conn = NewServer(r.loop, r.socket(server.(*net.TCPConn)), Config{ID: 1, BufferLimit: limit, MeasureRTT: true})
 	r.conn.AddCallbacks(r)
 }
 

@@ -42,6 +42,9 @@ type Options struct {
 	ConnectionIDs *atomic.Uint64
 	// Open counts the connections of all listeners.
 	Open *atomic.Int64
+	// MeasureRTT reports whether the round trip time of a new connection is wanted. Any
+	// goroutine; nil: never.
+	MeasureRTT func() bool
 }
 
 // newDrain returns a drain for what belongs to the listener msg.

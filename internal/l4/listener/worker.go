@@ -220,7 +220,9 @@ func (w *worker) take(s sock.Socket) {
 		c.inspection = newInspection(c)
 		limit = c.inspection.bufferLimit(limit)
 	}
-	c.conn = conn.NewServer(w.loop, s, conn.Config{ID: w.options.ConnectionIDs.Add(1), BufferLimit: limit})
+	c.conn = conn.NewServer(w.loop, s, conn.Config{
+		ID: w.options.ConnectionIDs.Add(1), BufferLimit: limit, MeasureRTT: w.options.MeasureRTT != nil && w.options.MeasureRTT(),
+	})
 	before := w.loop.SetOwner(c.conn)
 	defer w.loop.SetOwner(before)
 	w.link(c)
