@@ -48,7 +48,10 @@ func (f *filter) finishRequestHeaders() {
 	}
 	f.entry = format.Entry{Request: h, Stream: f.info, Now: f.d.Now(), Shard: f.shard, Random: f.cb.StreamID()}
 	f.forward.Request.RewriteRequest(h, &f.entry, !f.cfg.suppressEnvoyHeaders)
-	if !h.Has(httpmsg.Scheme) {
+	switch {
+	case f.info.MatchUpstreamScheme:
+		h.Set(httpmsg.Scheme, "http") // what all transports to upstreams speak
+	case !h.Has(httpmsg.Scheme):
 		scheme := h.Get(httpmsg.XForwardedProto)
 		if scheme != "https" {
 			scheme = "http"
