@@ -65,7 +65,7 @@ type inputDescriptor struct {
 
 // Describe implements ratelimit.Action.
 func (a *inputDescriptor) Describe(r *ratelimit.Request) (ratelimit.Entry, bool) {
-	v := a.input.Get(&matcher.Data{Request: r.Request, Stream: r.Stream})
+	v := a.input.Get(matcher.Data{Request: r.Request, Stream: r.Stream})
 	if v.Text == "" {
 		return ratelimit.Entry{}, v.State == matcher.Present
 	}

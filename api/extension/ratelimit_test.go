@@ -43,7 +43,7 @@ func (pathInput) Fields() []conf.Fields { return nil }
 
 func (pathInput) BuildMatchInput(msg proto.Message, _ conf.Path, _ *conf.Errors) matcher.Input {
 	name := msg.(*wrapperspb.StringValue).GetValue()
-	return matcher.TextInput(func(d *matcher.Data) matcher.Value { return matcher.TextValue(d.Request.Find(name)) })
+	return matcher.TextInput(func(d matcher.Data) matcher.Value { return matcher.TextValue(d.Request.Find(name)) })
 }
 
 // descriptor is a descriptor for the message Empty.
@@ -53,7 +53,7 @@ func (descriptor) Category() string      { return RateLimitDescriptors }
 func (descriptor) Config() proto.Message { return &emptypb.Empty{} }
 
 func (descriptor) BuildRateLimitDescriptor(proto.Message, Context, conf.Path, *conf.Errors) ratelimit.Action {
-	return &inputDescriptor{"own", matcher.TextInput(func(*matcher.Data) matcher.Value { return matcher.TextValue("x", true) })}
+	return &inputDescriptor{"own", matcher.TextInput(func(matcher.Data) matcher.Value { return matcher.TextValue("x", true) })}
 }
 
 func TestRateLimitExtensions(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
-// Data is what trees look at. It is valid for one call.
+// Data is what trees look at. It is a value, so that it need not be allocated, and is
+// valid for one call.
 type Data struct {
 	// The parts of an HTTP exchange are nil until they are there.
 	Request, RequestTrailers, Response, ResponseTrailers *httpmsg.Headers
@@ -23,7 +24,7 @@ type Data struct {
 }
 
 // Connection returns the downstream connection, nil if it is not known.
-func (d *Data) Connection() *streaminfo.Connection {
+func (d Data) Connection() *streaminfo.Connection {
 	if d.Stream == nil {
 		return nil
 	}
@@ -69,17 +70,17 @@ func TextValue(text string, ok bool) Value {
 // An Input gets one value out of the data. Any worker.
 type Input interface {
 	Kind() Kind
-	Get(d *Data) Value
+	Get(d Data) Value
 }
 
 // A TextInput is an Input of the kind Text.
-type TextInput func(d *Data) Value
+type TextInput func(d Data) Value
 
 // Kind implements Input.
 func (TextInput) Kind() Kind { return Text }
 
 // Get implements Input.
-func (f TextInput) Get(d *Data) Value { return f(d) }
+func (f TextInput) Get(d Data) Value { return f(d) }
 
 // A ValueMatcher tests a value that is Present. Any worker.
 type ValueMatcher interface {
@@ -106,7 +107,7 @@ type Result struct {
 
 // A Tree decides what to do. Any worker.
 type Tree interface {
-	Match(d *Data) Result
+	Match(d Data) Result
 }
 
 // OnMatch is where a matching branch leads: to a tree or an action. A nil OnMatch
@@ -120,7 +121,7 @@ type OnMatch struct {
 
 // Follow returns the result of the branch. After NoMatch the caller goes on with what
 // it would try next.
-func (o *OnMatch) Follow(d *Data) Result {
+func (o *OnMatch) Follow(d Data) Result {
 	if o == nil {
 		return Result{}
 	}

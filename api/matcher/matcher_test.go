@@ -30,7 +30,7 @@ func (factories) NewInput(msg proto.Message, path conf.Path, errs *conf.Errors) 
 	switch m := msg.(type) {
 	case *wrapperspb.StringValue:
 		name := m.GetValue()
-		return matcher.TextInput(func(d *matcher.Data) matcher.Value {
+		return matcher.TextInput(func(d matcher.Data) matcher.Value {
 			h := d.Request
 			if strings.HasPrefix(name, "response-") {
 				h = d.Response
@@ -49,8 +49,8 @@ func (factories) NewInput(msg proto.Message, path conf.Path, errs *conf.Errors) 
 
 type metadata struct{}
 
-func (metadata) Kind() matcher.Kind              { return matcher.Metadata }
-func (metadata) Get(*matcher.Data) matcher.Value { return matcher.Value{State: matcher.Present} }
+func (metadata) Kind() matcher.Kind             { return matcher.Metadata }
+func (metadata) Get(matcher.Data) matcher.Value { return matcher.Value{State: matcher.Present} }
 
 type short struct{}
 
@@ -71,7 +71,7 @@ type custom struct {
 	otherwise *matcher.OnMatch
 }
 
-func (c *custom) Match(d *matcher.Data) matcher.Result {
+func (c *custom) Match(d matcher.Data) matcher.Result {
 	if c.input.Get(d).Text == "custom" {
 		if r := c.on.Follow(d); r.Outcome != matcher.NoMatch {
 			return r
@@ -199,8 +199,8 @@ func build(t testing.TB, cfg *xdsmatcher.Matcher) matcher.Tree {
 }
 
 // request makes data of headers: name, value and so on.
-func request(pairs ...string) *matcher.Data {
-	d := &matcher.Data{Request: new(httpmsg.Headers)}
+func request(pairs ...string) matcher.Data {
+	d := matcher.Data{Request: new(httpmsg.Headers)}
 	for i := 0; i < len(pairs); i += 2 {
 		d.Request.Add(pairs[i], pairs[i+1])
 	}
@@ -391,7 +391,7 @@ func randomTree(r *rand.Rand, depth int) *xdsmatcher.Matcher {
 	return list(otherwise, fields...)
 }
 
-func naiveValue(cfg *xdscore.TypedExtensionConfig, d *matcher.Data) (value string, state int) {
+func naiveValue(cfg *xdscore.TypedExtensionConfig, d matcher.Data) (value string, state int) {
 	name := new(wrapperspb.StringValue)
 	if err := cfg.GetTypedConfig().UnmarshalTo(name); err != nil {
 		panic(err)
@@ -411,7 +411,7 @@ func naiveValue(cfg *xdscore.TypedExtensionConfig, d *matcher.Data) (value strin
 }
 
 // naivePredicate returns 1, 0, or -1 for unsure.
-func naivePredicate(p *xdsmatcher.Matcher_MatcherList_Predicate, d *matcher.Data) int {
+func naivePredicate(p *xdsmatcher.Matcher_MatcherList_Predicate, d matcher.Data) int {
 	if s := p.GetSinglePredicate(); s != nil {
 		v, state := naiveValue(s.GetInput(), d)
 		if state == 1 && v != s.GetValueMatch().GetExact() {
@@ -445,7 +445,7 @@ func naivePredicate(p *xdsmatcher.Matcher_MatcherList_Predicate, d *matcher.Data
 	return result
 }
 
-func naiveOnMatch(on *xdsmatcher.Matcher_OnMatch, d *matcher.Data) string {
+func naiveOnMatch(on *xdsmatcher.Matcher_OnMatch, d matcher.Data) string {
 	if on == nil {
 		return "-"
 	}
@@ -466,7 +466,7 @@ func naiveOnMatch(on *xdsmatcher.Matcher_OnMatch, d *matcher.Data) string {
 }
 
 // naive evaluates by collecting the branches that may be taken, in order.
-func naive(m *xdsmatcher.Matcher, d *matcher.Data) string {
+func naive(m *xdsmatcher.Matcher, d matcher.Data) string {
 	var taken []*xdsmatcher.Matcher_OnMatch
 	for _, f := range m.GetMatcherList().GetMatchers() {
 		v := naivePredicate(f.GetPredicate(), d)
@@ -530,7 +530,7 @@ func TestTreesEqualNaive(t *testing.T) {
 	}
 }
 
-func randomRequest(r *rand.Rand) *matcher.Data {
+func randomRequest(r *rand.Rand) matcher.Data {
 	d := request()
 	for _, name := range []string{"x", "y"} {
 		if r.IntN(4) > 0 {

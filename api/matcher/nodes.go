@@ -5,7 +5,7 @@ import "slices"
 // anyTree leads to one branch always: a tree without a list or tree.
 type anyTree struct{ otherwise *OnMatch }
 
-func (t *anyTree) Match(d *Data) Result { return t.otherwise.Follow(d) }
+func (t *anyTree) Match(d Data) Result { return t.otherwise.Follow(d) }
 
 // listTree takes the first branch whose predicate holds and that leads somewhere.
 type listTree struct {
@@ -18,7 +18,7 @@ type branch struct {
 	then *OnMatch
 }
 
-func (t *listTree) Match(d *Data) Result {
+func (t *listTree) Match(d Data) Result {
 	for i := range t.branches {
 		b := &t.branches[i]
 		switch b.when.test(d) {
@@ -40,7 +40,7 @@ type exactTree struct {
 	otherwise *OnMatch
 }
 
-func (t *exactTree) Match(d *Data) Result {
+func (t *exactTree) Match(d Data) Result {
 	v := t.input.Get(d)
 	if v.State == NotYet {
 		return Result{Outcome: Unsure}
@@ -74,7 +74,7 @@ func newPrefixTree(input Input, branches map[string]*OnMatch, otherwise *OnMatch
 	return t
 }
 
-func (t *prefixTree) Match(d *Data) Result {
+func (t *prefixTree) Match(d Data) Result {
 	v := t.input.Get(d)
 	if v.State == NotYet {
 		return Result{Outcome: Unsure}
@@ -109,7 +109,7 @@ func truthOf(b bool) truth {
 }
 
 type predicate interface {
-	test(d *Data) truth
+	test(d Data) truth
 }
 
 // single tests one input. A missing value does not match.
@@ -118,7 +118,7 @@ type single struct {
 	matcher ValueMatcher
 }
 
-func (p *single) test(d *Data) truth {
+func (p *single) test(d Data) truth {
 	switch v := p.input.Get(d); v.State {
 	case Present:
 		return truthOf(p.matcher.Match(v))
@@ -131,7 +131,7 @@ func (p *single) test(d *Data) truth {
 
 type and []predicate
 
-func (p and) test(d *Data) truth {
+func (p and) test(d Data) truth {
 	for _, one := range p {
 		if t := one.test(d); t != yes {
 			return t
@@ -142,7 +142,7 @@ func (p and) test(d *Data) truth {
 
 type or []predicate
 
-func (p or) test(d *Data) truth {
+func (p or) test(d Data) truth {
 	result := no
 	for _, one := range p {
 		switch one.test(d) {
@@ -157,7 +157,7 @@ func (p or) test(d *Data) truth {
 
 type not struct{ predicate }
 
-func (p not) test(d *Data) truth {
+func (p not) test(d Data) truth {
 	switch p.predicate.test(d) {
 	case yes:
 		return no

@@ -70,8 +70,8 @@ func Single(input, config string) string {
 }
 
 // Request makes data of request headers, as in "x=1 y=2".
-func Request(headers string) *matcher.Data {
-	d := &matcher.Data{Request: new(httpmsg.Headers)}
+func Request(headers string) matcher.Data {
+	d := matcher.Data{Request: new(httpmsg.Headers)}
 	for _, h := range strings.Fields(headers) {
 		name, value, _ := strings.Cut(h, "=")
 		d.Request.Add(name, value)
@@ -108,7 +108,7 @@ func (header) Fields() []conf.Fields { return nil }
 
 func (header) BuildMatchInput(msg proto.Message, _ conf.Path, _ *conf.Errors) matcher.Input {
 	name := msg.(*wrapperspb.StringValue).GetValue()
-	return matcher.TextInput(func(d *matcher.Data) matcher.Value {
+	return matcher.TextInput(func(d matcher.Data) matcher.Value {
 		if d.Request == nil {
 			return matcher.Value{State: matcher.NotYet}
 		}

@@ -70,6 +70,6 @@ type specifier struct{ tree matcher.Tree }
 
 // SpecifyCluster implements route.ClusterSpecifier.
 func (s *specifier) SpecifyCluster(_ *route.Forward, h *httpmsg.Headers, info *streaminfo.Stream, _ uint64) string {
-	name, _ := s.tree.Match(&matcher.Data{Request: h, Stream: info}).Action.(string)
+	name, _ := s.tree.Match(matcher.Data{Request: h, Stream: info}).Action.(string)
 	return name
 }

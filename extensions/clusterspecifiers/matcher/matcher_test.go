@@ -26,7 +26,7 @@ func (headerInput) Fields() []conf.Fields { return nil }
 
 func (headerInput) BuildMatchInput(msg proto.Message, _ conf.Path, _ *conf.Errors) matcher.Input {
 	name := msg.(*inputv3.HttpRequestHeaderMatchInput).GetHeaderName()
-	return matcher.TextInput(func(d *matcher.Data) matcher.Value { return matcher.TextValue(d.Request.Find(name)) })
+	return matcher.TextInput(func(d matcher.Data) matcher.Value { return matcher.TextValue(d.Request.Find(name)) })
 }
 
 func context(t *testing.T) extension.ClusterSpecifierContext {

@@ -89,7 +89,7 @@ func (t *tree) add(name string, on *matcher.OnMatch) (problem string) {
 	return ""
 }
 
-func (t *tree) Match(d *matcher.Data) matcher.Result {
+func (t *tree) Match(d matcher.Data) matcher.Result {
 	v := t.input.Get(d)
 	if v.State == matcher.NotYet {
 		return matcher.Result{Outcome: matcher.Unsure}
@@ -102,7 +102,7 @@ func (t *tree) Match(d *matcher.Data) matcher.Result {
 	return t.otherwise.Follow(d)
 }
 
-func (t *tree) lookup(d *matcher.Data, name string) matcher.Result {
+func (t *tree) lookup(d matcher.Data, name string) matcher.Result {
 	if r := t.exact[name].Follow(d); r.Outcome != matcher.NoMatch {
 		return r
 	}

@@ -68,18 +68,18 @@ func (f *factory) BuildMatchInput(msg proto.Message, path conf.Path, errs *conf.
 	return f.input(name)
 }
 
-func request(d *matcher.Data) *httpmsg.Headers          { return d.Request }
-func requestTrailers(d *matcher.Data) *httpmsg.Headers  { return d.RequestTrailers }
-func response(d *matcher.Data) *httpmsg.Headers         { return d.Response }
-func responseTrailers(d *matcher.Data) *httpmsg.Headers { return d.ResponseTrailers }
+func request(d matcher.Data) *httpmsg.Headers          { return d.Request }
+func requestTrailers(d matcher.Data) *httpmsg.Headers  { return d.RequestTrailers }
+func response(d matcher.Data) *httpmsg.Headers         { return d.Response }
+func responseTrailers(d matcher.Data) *httpmsg.Headers { return d.ResponseTrailers }
 
 // header is the value of a header, or the values of a repeated one, joined.
-func header(of func(*matcher.Data) *httpmsg.Headers) func(string) matcher.TextInput {
+func header(of func(matcher.Data) *httpmsg.Headers) func(string) matcher.TextInput {
 	return func(name string) matcher.TextInput {
 		if name == "host" {
 			name = httpmsg.Authority.String()
 		}
-		return func(d *matcher.Data) matcher.Value {
+		return func(d matcher.Data) matcher.Value {
 			h := of(d)
 			if h == nil {
 				return matcher.Value{State: matcher.NotYet}
@@ -90,7 +90,7 @@ func header(of func(*matcher.Data) *httpmsg.Headers) func(string) matcher.TextIn
 }
 
 func queryParam(name string) matcher.TextInput {
-	return func(d *matcher.Data) matcher.Value {
+	return func(d matcher.Data) matcher.Value {
 		if d.Request == nil || !d.Request.Has(httpmsg.Path) {
 			return matcher.Value{State: matcher.NotYet}
 		}
@@ -102,14 +102,14 @@ func constant(input matcher.TextInput) func(string) matcher.TextInput {
 	return func(string) matcher.TextInput { return input }
 }
 
-func statusCode(d *matcher.Data) matcher.Value {
+func statusCode(d matcher.Data) matcher.Value {
 	if d.Response == nil {
 		return matcher.Value{State: matcher.NotYet}
 	}
 	return matcher.TextValue(d.Response.Get(httpmsg.Status), d.Response.StatusCode() != 0)
 }
 
-func statusCodeClass(d *matcher.Data) matcher.Value {
+func statusCodeClass(d matcher.Data) matcher.Value {
 	if d.Response == nil {
 		return matcher.Value{State: matcher.NotYet}
 	}
@@ -122,7 +122,7 @@ func statusCodeClass(d *matcher.Data) matcher.Value {
 }
 
 // localReply is "true" for a response that the proxy made.
-func localReply(d *matcher.Data) matcher.Value {
+func localReply(d matcher.Data) matcher.Value {
 	switch {
 	case d.Stream == nil || d.Stream.ResponseDetails == "":
 		return matcher.Value{State: matcher.NotYet}

@@ -15,7 +15,7 @@ import (
 const prefix = "envoy.type.matcher.v3."
 
 func TestInputs(t *testing.T) {
-	full := &matcher.Data{Request: new(httpmsg.Headers), RequestTrailers: new(httpmsg.Headers), Response: new(httpmsg.Headers),
+	full := matcher.Data{Request: new(httpmsg.Headers), RequestTrailers: new(httpmsg.Headers), Response: new(httpmsg.Headers),
 		ResponseTrailers: new(httpmsg.Headers), Stream: &streaminfo.Stream{ResponseDetails: "via_upstream"}}
 	full.Request.Add(":authority", "host.example")
 	full.Request.Add(":path", "/p?x=a%20b&x=c&y")
@@ -25,8 +25,8 @@ func TestInputs(t *testing.T) {
 	full.Response.Add(":status", "404")
 	full.Response.Add("n", "4")
 	full.ResponseTrailers.Add("n", "5")
-	local := &matcher.Data{Stream: &streaminfo.Stream{ResponseDetails: "route_not_found"}}
-	data := []*matcher.Data{full, local, {}}
+	local := matcher.Data{Stream: &streaminfo.Stream{ResponseDetails: "route_not_found"}}
+	data := []matcher.Data{full, local, {}}
 	for _, tc := range []struct {
 		config string
 		want   []string
@@ -45,14 +45,14 @@ func TestInputs(t *testing.T) {
 	} {
 		check(t, tc.config, httpinputs.Factories(), data, tc.want)
 	}
-	odd := &matcher.Data{Response: new(httpmsg.Headers)}
+	odd := matcher.Data{Response: new(httpmsg.Headers)}
 	odd.Response.Add(":status", "600")
-	check(t, prefix+`HttpResponseStatusCodeClassMatchInput"`, httpinputs.Factories(), []*matcher.Data{odd}, []string{"-"})
+	check(t, prefix+`HttpResponseStatusCodeClassMatchInput"`, httpinputs.Factories(), []matcher.Data{odd}, []string{"-"})
 }
 
 // check compares what an input finds in each of the data: "-" for nothing, "?" for not
 // yet.
-func check(t *testing.T, config string, factories []extension.Factory, data []*matcher.Data, want []string) {
+func check(t *testing.T, config string, factories []extension.Factory, data []matcher.Data, want []string) {
 	t.Helper()
 	for i, d := range data {
 		tree, err := matching.Build(t, `{"matcherTree":{"input":`+matching.Packed(config)+`,"exactMatchMap":{"map":{"`+want[i]+`":`+

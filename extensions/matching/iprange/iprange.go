@@ -71,7 +71,7 @@ type branch struct {
 	on        *matcher.OnMatch
 }
 
-func (t *tree) Match(d *matcher.Data) matcher.Result {
+func (t *tree) Match(d matcher.Data) matcher.Result {
 	v := t.input.Get(d)
 	if v.State == matcher.NotYet {
 		return matcher.Result{Outcome: matcher.Unsure}
@@ -86,7 +86,7 @@ func (t *tree) Match(d *matcher.Data) matcher.Result {
 	return t.otherwise.Follow(d)
 }
 
-func (t *tree) lookup(d *matcher.Data, ip netip.Addr) matcher.Result {
+func (t *tree) lookup(d matcher.Data, ip netip.Addr) matcher.Result {
 	tried := false
 	for i := range t.branches {
 		b := &t.branches[i]

@@ -47,7 +47,7 @@ type metadata struct{ path match.MetadataPath }
 
 func (*metadata) Kind() matcher.Kind { return matcher.Metadata }
 
-func (m *metadata) Get(d *matcher.Data) matcher.Value {
+func (m *metadata) Get(d matcher.Data) matcher.Value {
 	v := matcher.Value{State: matcher.Present}
 	if d.Stream != nil {
 		v.JSON = m.path.Find(d.Stream.Metadata)

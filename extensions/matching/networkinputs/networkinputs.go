@@ -64,7 +64,7 @@ func remote(c *streaminfo.Connection) address.Address       { return c.Remote }
 func directRemote(c *streaminfo.Connection) address.Address { return c.DirectRemote }
 
 func ip(of func(*streaminfo.Connection) address.Address) matcher.TextInput {
-	return func(d *matcher.Data) matcher.Value {
+	return func(d matcher.Data) matcher.Value {
 		c := d.Connection()
 		if c == nil || !of(c).IP().IsValid() {
 			return matcher.Value{}
@@ -74,7 +74,7 @@ func ip(of func(*streaminfo.Connection) address.Address) matcher.TextInput {
 }
 
 func port(of func(*streaminfo.Connection) address.Address) matcher.TextInput {
-	return func(d *matcher.Data) matcher.Value {
+	return func(d matcher.Data) matcher.Value {
 		c := d.Connection()
 		if c == nil || !of(c).IP().IsValid() {
 			return matcher.Value{}
@@ -85,7 +85,7 @@ func port(of func(*streaminfo.Connection) address.Address) matcher.TextInput {
 }
 
 // sourceType is "local" for a client on the same host.
-func sourceType(d *matcher.Data) matcher.Value {
+func sourceType(d matcher.Data) matcher.Value {
 	c := d.Connection()
 	if c == nil {
 		return matcher.Value{}
@@ -100,7 +100,7 @@ func transportProtocol(c *streaminfo.Connection) string { return c.TransportProt
 
 // text is a text that is missing if it is empty.
 func text(of func(*streaminfo.Connection) string) matcher.TextInput {
-	return func(d *matcher.Data) matcher.Value {
+	return func(d matcher.Data) matcher.Value {
 		c := d.Connection()
 		if c == nil {
 			return matcher.Value{}
@@ -110,7 +110,7 @@ func text(of func(*streaminfo.Connection) string) matcher.TextInput {
 }
 
 // applicationProtocol is the list of ALPN names, each in single quotes. It allocates.
-func applicationProtocol(d *matcher.Data) matcher.Value {
+func applicationProtocol(d matcher.Data) matcher.Value {
 	c := d.Connection()
 	if c == nil || len(c.ApplicationProtocols) == 0 {
 		return matcher.Value{}

@@ -24,7 +24,7 @@ type fields map[string]any
 
 func (f fields) Field(name string) any { return f[name] }
 
-func full() *matcher.Data {
+func full() matcher.Data {
 	info := &streaminfo.Stream{Downstream: &streaminfo.Connection{
 		Local: tcp("10.0.0.1:443"), Remote: tcp("10.0.0.2:5000"), DirectRemote: tcp("[::1]:6000"),
 		RequestedServerName: "sni.example", TransportProtocol: "tls", ApplicationProtocols: []string{"h2", "http/1.1"},
@@ -32,12 +32,12 @@ func full() *matcher.Data {
 	info.SetFilterState("k", "state")
 	info.SetFilterState("object", fields{"text": "t", "number": int64(7)})
 	info.SetMetadata("f", &structpb.Struct{Fields: map[string]*structpb.Value{"a": structpb.NewStringValue("v")}})
-	return &matcher.Data{Stream: info}
+	return matcher.Data{Stream: info}
 }
 
 func TestInputs(t *testing.T) {
-	local := &matcher.Data{Stream: &streaminfo.Stream{Downstream: &streaminfo.Connection{Local: tcp("10.0.0.1:1"), Remote: tcp("10.0.0.1:2")}}}
-	data := []*matcher.Data{full(), local, {}}
+	local := matcher.Data{Stream: &streaminfo.Stream{Downstream: &streaminfo.Connection{Local: tcp("10.0.0.1:1"), Remote: tcp("10.0.0.1:2")}}}
+	data := []matcher.Data{full(), local, {}}
 	for _, tc := range []struct {
 		config string
 		want   []string
@@ -63,7 +63,7 @@ func TestInputs(t *testing.T) {
 
 // check compares what an input finds in each of the data: "-" for nothing, "?" for not
 // yet.
-func check(t *testing.T, config string, factories []extension.Factory, data []*matcher.Data, want []string) {
+func check(t *testing.T, config string, factories []extension.Factory, data []matcher.Data, want []string) {
 	t.Helper()
 	for i, d := range data {
 		tree, err := matching.Build(t, `{"matcherTree":{"input":`+matching.Packed(config)+`,"exactMatchMap":{"map":{"`+want[i]+`":`+
@@ -92,7 +92,7 @@ func TestMetadata(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found, missing := tree.Match(full()).Action, tree.Match(&matcher.Data{}).Action; found != want[0] || missing != want[1] {
+		if found, missing := tree.Match(full()).Action, tree.Match(matcher.Data{}).Action; found != want[0] || missing != want[1] {
 			t.Errorf("%s: %v, %v", config, found, missing)
 		}
 	}

@@ -42,7 +42,7 @@ func (FilterState) BuildMatchInput(msg proto.Message, path conf.Path, errs *conf
 		errs.Add(path.Field("key"), "must not be empty")
 		return nil
 	}
-	return matcher.TextInput(func(d *matcher.Data) matcher.Value {
+	return matcher.TextInput(func(d matcher.Data) matcher.Value {
 		if field != "" {
 			if object, ok := match.FilterStateObject(d.Stream, key).(streaminfo.Fields); ok {
 				return fieldOf(object, field)

@@ -13,6 +13,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/match"
+	"github.com/nuncio-proxy/nuncio/api/route"
 )
 
 // linear is what the index must be equal to: the hosts in the order of precedence,
@@ -30,11 +31,19 @@ func linear(t *Table, h *httpmsg.Headers) string {
 	return "-"
 }
 
+// taken returns the name of the route that an explanation ends with.
+func taken(x *route.Explanation) string {
+	if n := len(x.Steps); n > 0 && x.Steps[n-1].Failed == "" {
+		return x.Steps[n-1].Name
+	}
+	return "-"
+}
+
 // randomPath returns a short path of few letters, so that paths often meet.
 func randomPath(r *rand.Rand) string {
 	b := []byte("/")
 	for range r.IntN(7) {
-		b = append(b, "aAb/"[r.IntN(4)])
+		b = append(b, "aAb/;"[r.IntN(9)/2])
 	}
 	return string(b)
 }
@@ -45,7 +54,9 @@ func randomMatch(r *rand.Rand) *routev3.RouteMatch {
 		m.CaseSensitive = wrapperspb.Bool(false)
 	}
 	path := randomPath(r)
-	switch r.IntN(6) {
+	switch r.IntN(7) {
+	case 6:
+		m.PathSpecifier = &routev3.RouteMatch_PathMatchPolicy{PathMatchPolicy: endsWithA(path)}
 	case 0:
 		m.PathSpecifier = &routev3.RouteMatch_Path{Path: path}
 	case 1:
@@ -61,6 +72,13 @@ func randomMatch(r *rand.Rand) *routev3.RouteMatch {
 	if r.IntN(3) == 0 {
 		m.Headers = []*routev3.HeaderMatcher{{Name: "x", HeaderMatchSpecifier: &routev3.HeaderMatcher_ExactMatch{ExactMatch: "1"}}}
 	}
+	if r.IntN(4) == 0 {
+		m.Cookies = []*routev3.CookieMatcher{{Name: "c", InvertMatch: r.IntN(2) == 0,
+			StringMatch: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "1"}}}}
+	}
+	if r.IntN(8) == 0 {
+		m.TlsContext = &routev3.RouteMatch_TlsContextMatchOptions{Presented: wrapperspb.Bool(r.IntN(2) == 0)}
+	}
 	return m
 }
 
@@ -72,7 +90,8 @@ func tableOf(t testing.TB, n int, match func(i int) *routev3.RouteMatch) *Table 
 			Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: "c"}}}})
 	}
 	var errs conf.Errors
-	table := Build(&routev3.RouteConfiguration{VirtualHosts: []*routev3.VirtualHost{vh}}, testContext(t), conf.Path{}, &errs)
+	table := Build(&routev3.RouteConfiguration{
+		VirtualHosts: []*routev3.VirtualHost{vh}, IgnorePathParametersInPathMatching: n%2 == 0}, testContext(t), conf.Path{}, &errs)
 	if table == nil {
 		t.Fatal(errs)
 	}
@@ -86,14 +105,18 @@ func TestIndexEqualsList(t *testing.T) {
 		for range 200 {
 			path := randomPath(r)
 			if r.IntN(8) == 0 {
-				path += "?a/b"
+				path += []string{"?a/b", ";a", ";a?b#c", "#a"}[r.IntN(4)]
 			}
-			h := headers(path, "x", fmt.Sprint(r.IntN(3)), ":method", []string{"GET", "CONNECT"}[r.IntN(5)/4])
+			h := headers(path, "x", fmt.Sprint(r.IntN(3)), "cookie", fmt.Sprint("c=", r.IntN(2)), ":method", []string{"GET", "CONNECT"}[r.IntN(5)/4])
 			if r.IntN(30) == 0 {
 				h.Remove(httpmsg.Path)
 			}
-			if got, want := nameOf(table.Match(h, nil, 0)), linear(table, h); got != want {
+			got, want := nameOf(table.Match(h, nil, 0)), linear(table, h)
+			if got != want {
 				t.Fatalf("seed %d, %v: route %s, want %s", seed, h.Fields(), got, want)
+			}
+			if explained := taken(table.Explain(h, nil, 0)); explained != want {
+				t.Fatalf("seed %d, %v: %s is explained, want %s", seed, h.Fields(), explained, want)
 			}
 		}
 	}

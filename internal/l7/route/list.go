@@ -21,7 +21,7 @@ type action struct {
 
 // action returns what the matcher finds, nil for nothing.
 func (v *virtualHost) action(h *httpmsg.Headers, info *streaminfo.Stream) *action {
-	r := v.tree.Match(&matcher.Data{Request: h, Stream: info})
+	r := v.tree.Match(matcher.Data{Request: h, Stream: info})
 	a, _ := r.Action.(*action)
 	return a
 }

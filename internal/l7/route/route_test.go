@@ -130,7 +130,7 @@ func (bufferFactory) BuildRouteConfig(msg proto.Message, _ extension.HTTPContext
 func testContext(t testing.TB) BuildContext {
 	t.Helper()
 	registry := new(extension.Registry)
-	if err := registry.Add(append(fakes(), bufferFactory{})...); err != nil {
+	if err := registry.Add(append(fakes(), bufferFactory{}, inputFactory{}, pathFactory{})...); err != nil {
 		t.Fatal(err)
 	}
 	return BuildContext{ValidateClusters: true, HTTPContext: extension.HTTPContext{Context: extension.Context{
