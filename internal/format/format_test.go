@@ -335,6 +335,24 @@ func TestXFCC(t *testing.T) {
 	}
 }
 
+// FuzzXFCC quotes a value, and finds it again behind any other elements.
+func FuzzXFCC(f *testing.F) {
+	f.Add(`By=a;Subject="x,\";y"`, "v\\\"")
+	f.Fuzz(func(t *testing.T, header, value string) {
+		got, k := appendXFCC([]byte("before:"), header, "uri")
+		if !strings.HasPrefix(string(got), "before:") || k == missing && len(got) > len("before:") || len(got) > len("before:")+len(header) {
+			t.Errorf("%q: %q", header, got)
+		}
+		if k != missing || strings.Contains(header, `"`) || strings.TrimFunc(value, func(r rune) bool { return r <= ' ' }) != value {
+			return
+		}
+		quoted := `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(value) + `"`
+		if got, _ := appendXFCC(nil, header+",by=x; Uri = "+quoted+";uri=z", "uri"); string(got) != value {
+			t.Errorf("%q behind %q: got %q", value, header, got)
+		}
+	})
+}
+
 // fields is an object of the filter state.
 type fields struct{}
 

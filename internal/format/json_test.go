@@ -14,6 +14,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
@@ -304,6 +305,24 @@ func TestFromProto(t *testing.T) {
 	}
 	if _, _, err := Fields().Split((&corev3.SubstitutionFormatString{}).ProtoReflect().Descriptor()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWantsRTT compiles the operator in a format that lists a formatter.
+func TestWantsRTT(t *testing.T) {
+	c := extendedCompiler(t)
+	for _, test := range []struct {
+		text string
+		want bool
+	}{{"%PROTOCOL%", false}, {"%DOWNSTREAM_CX_RTT%", true}} {
+		msg := &corev3.SubstitutionFormatString{
+			Format:     &corev3.SubstitutionFormatString_TextFormat{TextFormat: test.text},
+			Formatters: []*corev3.TypedExtensionConfig{{Name: "m", TypedConfig: &anypb.Any{TypeUrl: "type.googleapis.com/envoy.config.core.v3.Node"}}},
+		}
+		var errs conf.Errors
+		if c.FromProto(msg, conf.Path{}, &errs) == nil || c.WantsRTT() != test.want {
+			t.Errorf("%s: %v, %v", test.text, c.WantsRTT(), errs)
+		}
 	}
 }
 
