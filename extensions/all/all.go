@@ -91,7 +91,7 @@ func Factories() []extension.Factory {
 		connectionlimit.Factory{},
 		directresponse.Factory{},
 		echo.Factory{},
-		localratelimit.Factory{},
+		localratelimit.NewFactory(),
 		tcpproxy.Factory{},
 
 		preservecase.Factory{},

@@ -3,6 +3,8 @@
 package localratelimit
 
 import (
+	"weak"
+
 	ratelimitv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/local_ratelimit/v3"
 	"google.golang.org/protobuf/proto"
 
@@ -14,8 +16,14 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/common/tokenbucket"
 )
 
-// Factory is the extension.NetworkFilterFactory of the filter.
-type Factory struct{}
+// A Factory is the extension.NetworkFilterFactory of the filter. Its filters share the
+// buckets that have a share_key. NewFactory makes it.
+type Factory struct{ shared *sharedBuckets }
+
+// NewFactory returns a factory whose filters share nothing with those of another one.
+func NewFactory() Factory {
+	return Factory{&sharedBuckets{buckets: map[shareKey]weak.Pointer[tokenbucket.Bucket]{}}}
+}
 
 var _ extension.NetworkFilterFactory = Factory{}
 
@@ -31,15 +39,15 @@ func (Factory) Config() proto.Message { return &ratelimitv3.LocalRateLimit{} }
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields {
 	return []conf.Fields{{Message: "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit", Names: []string{
-		"stat_prefix", "token_bucket", "runtime_enabled"}}, tokenbucket.Fields()}
+		"stat_prefix", "token_bucket", "runtime_enabled", "share_key"}}, tokenbucket.Fields()}
 }
 
 // Terminal implements extension.NetworkFilterFactory.
 func (Factory) Terminal() bool { return false }
 
 // BuildNetworkFilter implements extension.NetworkFilterFactory.
-func (Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkContext, path conf.Path, errs *conf.Errors) network.FilterBuilder {
-	cfg := newConfig(msg.(*ratelimitv3.LocalRateLimit), ctx, path, errs)
+func (f Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkContext, path conf.Path, errs *conf.Errors) network.FilterBuilder {
+	cfg := f.newConfig(msg.(*ratelimitv3.LocalRateLimit), ctx, path, errs)
 	if cfg == nil {
 		return nil
 	}
@@ -55,22 +63,24 @@ type config struct {
 	limited *stats.Counter
 }
 
-func newConfig(msg *ratelimitv3.LocalRateLimit, ctx extension.NetworkContext, path conf.Path, errs *conf.Errors) *config {
+func (f Factory) newConfig(msg *ratelimitv3.LocalRateLimit, ctx extension.NetworkContext, path conf.Path, errs *conf.Errors) *config {
 	before := len(*errs)
-	conf.Check(msg, Factory{}.Fields()[0], path, errs)
+	conf.Check(msg, f.Fields()[0], path, errs)
 	if msg.GetStatPrefix() == "" {
 		errs.Add(path.Field("stat_prefix"), "must not be empty")
 	}
-	c := &config{
-		bucket:  tokenbucket.New(msg.GetTokenBucket(), path.Field("token_bucket"), errs),
-		enabled: runtimeconf.Flag{Default: true},
-		runtime: ctx.Runtime,
-	}
-	if f := msg.GetRuntimeEnabled(); f != nil {
-		c.enabled = runtimeconf.Flag{Key: f.GetRuntimeKey(), Default: f.GetDefaultValue().GetValue()}
-	}
+	limit := tokenbucket.FromProto(msg.GetTokenBucket(), path.Field("token_bucket"), errs)
 	if len(*errs) > before {
 		return nil
+	}
+	c := &config{enabled: runtimeconf.Flag{Default: true}, runtime: ctx.Runtime}
+	if flag := msg.GetRuntimeEnabled(); flag != nil {
+		c.enabled = runtimeconf.Flag{Key: flag.GetRuntimeKey(), Default: flag.GetDefaultValue().GetValue()}
+	}
+	if name := msg.GetShareKey(); name != "" {
+		c.bucket = f.shared.get(shareKey{name, limit})
+	} else {
+		c.bucket = limit.New()
 	}
 	c.limited = ctx.Stats.Scope("local_rate_limit." + msg.GetStatPrefix() + ".").Counter("rate_limited")
 	return c

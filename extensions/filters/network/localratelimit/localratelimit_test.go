@@ -1,6 +1,7 @@
 package localratelimit
 
 import (
+	"runtime"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/extensions/common/tokenbucket"
 	"github.com/nuncio-proxy/nuncio/testkit/connection"
 	"github.com/nuncio-proxy/nuncio/testkit/httpfilter"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
@@ -19,13 +21,13 @@ import (
 )
 
 func TestLocalRateLimit(t *testing.T) {
-	l, stats, runtime := loop.New(1), metrics.New(1), httpfilter.Runtime{}
+	l, stats, settings := loop.New(1), metrics.New(1), httpfilter.Runtime{}
 	var errs conf.Errors
-	build := Factory{}.BuildNetworkFilter(&ratelimitv3.LocalRateLimit{
+	build := NewFactory().BuildNetworkFilter(&ratelimitv3.LocalRateLimit{
 		StatPrefix:     "p",
 		TokenBucket:    &typev3.TokenBucket{MaxTokens: 2, FillInterval: durationpb.New(time.Second)},
 		RuntimeEnabled: &corev3.RuntimeFeatureFlag{RuntimeKey: "key", DefaultValue: wrapperspb.Bool(true)},
-	}, extension.NetworkContext{Context: extension.Context{Stats: stats, Runtime: runtime}}, conf.Path{}, &errs)
+	}, extension.NetworkContext{Context: extension.Context{Stats: stats, Runtime: settings}}, conf.Path{}, &errs)
 	if errs.Err() != nil {
 		t.Fatal(errs)
 	}
@@ -51,7 +53,7 @@ func TestLocalRateLimit(t *testing.T) {
 	if connect().WasClosed {
 		t.Error("closed though there is a token again")
 	}
-	runtime["key"] = "false"
+	settings["key"] = "false"
 	if connect().WasClosed {
 		t.Error("closed though it is turned off")
 	}
@@ -59,10 +61,10 @@ func TestLocalRateLimit(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	var errs conf.Errors
-	if (Factory{}).BuildNetworkFilter(&ratelimitv3.LocalRateLimit{ShareKey: "x"}, extension.NetworkContext{}, conf.Path{}, &errs) != nil {
+	if NewFactory().BuildNetworkFilter(&ratelimitv3.LocalRateLimit{ShareKey: "x", TokenBucket: &typev3.TokenBucket{MaxTokens: 1}}, extension.NetworkContext{}, conf.Path{}, &errs) != nil {
 		t.Error("built")
 	}
-	want := "share_key: field share_key is not implemented\nstat_prefix: must not be empty\n" +
+	want := "stat_prefix: must not be empty\n" +
 		"token_bucket.fill_interval: must be at least 50ms, is 0s"
 	if got := errs.Error(); got != want {
 		t.Error(got)
@@ -70,4 +72,58 @@ func TestConfigErrors(t *testing.T) {
 	if _, _, err := (Factory{}).Fields()[0].Split(Factory{}.Config().ProtoReflect().Descriptor()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestShareKey(t *testing.T) {
+	l := loop.New(1)
+	f, other := NewFactory(), NewFactory()
+	// connects returns how many of ten connections get through a new filter.
+	connects := func(f Factory, key string, tokens uint32) (n int) {
+		var errs conf.Errors
+		build := f.BuildNetworkFilter(&ratelimitv3.LocalRateLimit{StatPrefix: "p", ShareKey: key,
+			TokenBucket: &typev3.TokenBucket{MaxTokens: tokens, FillInterval: durationpb.New(time.Hour)},
+		}, extension.NetworkContext{Context: extension.Context{Stats: metrics.New(1), Runtime: httpfilter.Runtime{}}}, conf.Path{}, &errs)
+		if errs.Err() != nil {
+			t.Fatal(errs)
+		}
+		t.Cleanup(func() { build(connection.New(l), connection.New(l)) }) // keeps the filter, and its bucket
+		for range 10 {
+			c := connection.New(l)
+			build(c, c)
+			if c.Start(); !c.WasClosed {
+				n++
+			}
+		}
+		return n
+	}
+	for i, tc := range []struct {
+		factory Factory
+		key     string
+		tokens  uint32
+		want    int
+	}{
+		{f, "a", 3, 3}, {f, "a", 3, 0}, {f, "a", 4, 4}, {f, "b", 3, 3}, {other, "a", 3, 3}, {f, "", 2, 2}, {f, "", 2, 2},
+	} {
+		if n := connects(tc.factory, tc.key, tc.tokens); n != tc.want {
+			t.Errorf("filter %d: %d connections", i, n)
+		}
+	}
+}
+
+// TestSharedBucketGoes makes sure that a bucket without a filter is not kept.
+func TestSharedBucketGoes(t *testing.T) {
+	s := NewFactory().shared
+	key := func(name string) shareKey {
+		return shareKey{name, tokenbucket.Config{Max: 1, PerFill: 1, Interval: time.Second}}
+	}
+	s.get(key("a"))
+	kept := s.get(key("b"))
+	for range 3 {
+		runtime.GC()
+	}
+	s.get(key("c"))
+	if _, there := s.buckets[key("a")]; there || s.buckets[key("b")].Value() != kept {
+		t.Errorf("%d buckets", len(s.buckets))
+	}
+	runtime.KeepAlive(kept)
 }
