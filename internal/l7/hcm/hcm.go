@@ -97,6 +97,8 @@ type serverCodec interface {
 	WantsRead() bool
 	// Reusable reports whether another request may follow the current one.
 	Reusable() bool
+	// Awaited reports whether the client waits for the connection to end.
+	Awaited() bool
 	// OnClose says that the connection is gone.
 	OnClose(reason httpmsg.ResetReason)
 }
@@ -240,7 +242,11 @@ func (m *manager) flush() {
 // stream has ended. While the codec reads, OnData calls again afterwards.
 func (m *manager) closeIfDone() {
 	if m.active == 0 && !m.dispatching && !m.closed && (m.drain == closing || m.codec != nil && !m.codec.Reusable()) {
-		m.close(network.FlushWriteAndDelay, "deferred_close_on_drained_connection")
+		how := network.FlushWriteAndDelay
+		if m.codec != nil && m.codec.Awaited() {
+			how = network.FlushWrite
+		}
+		m.close(how, "deferred_close_on_drained_connection")
 	}
 }
 

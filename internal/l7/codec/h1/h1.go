@@ -98,6 +98,8 @@ func StricterThanEnvoy() []Difference {
 			"others take it for the size of the next chunk"},
 		{"a line feed for the last line of a chunked body", "takes it",
 			"others take what follows for trailers"},
+		{"content-length and transfer-encoding in trailers (they are dropped)", "passes them",
+			"others join them with the headers, and see another body"},
 		{"a carriage return inside a header value", "deletes it",
 			"others end the line there and see another header"},
 		{"a folded transfer-encoding, content-length or host", "unfolds it",

@@ -58,7 +58,7 @@ func (c *ServerConnection) endHead(p []byte, h *httpmsg.Headers, status int, end
 	bodiless := c.head || status < 200 || status == 204 || status == 304
 	hasLength := h.Has(httpmsg.ContentLength)
 	untilClose := c.version != http11 && !hasLength && !endStream
-	if untilClose && !bodiless {
+	if c.toTheEnd = untilClose && !bodiless; c.toTheEnd {
 		c.closing = true
 	}
 	switch {
@@ -136,6 +136,7 @@ func (s *responseStream) EncodeTrailers(trailers *httpmsg.Headers) {
 // endResponse ends the stream, and gets ready for the next request unless the
 // connection is to be closed.
 func (c *ServerConnection) endResponse() {
+	c.awaited = c.lastOne && (c.in.state == inDone || c.toTheEnd)
 	if c.closing || c.out.misframed || c.in.state != inDone {
 		c.drop()
 		return

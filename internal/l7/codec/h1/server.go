@@ -41,8 +41,11 @@ type ServerConnection struct {
 	tunnel    bool // the request asks for an upgrade or CONNECT
 	responded bool // the response has begun
 	keepAlive bool // an HTTP/1.0 client asked to keep the connection
+	lastOne   bool // the client sends no further request
+	toTheEnd  bool // the body of the response ends with the connection
 
 	closing bool // no further request is served
+	awaited bool // the client waits for the end of the connection
 }
 
 var (
@@ -86,7 +89,8 @@ func (c *ServerConnection) Dispatch(data *buffer.Buffer) error {
 
 func (c *ServerConnection) dispatch(data *buffer.Buffer) *codec.Error {
 	if data.Len() > 0 && c.decoder == nil && c.in.state == inHead && c.in.wantsRead() {
-		c.version, c.connect, c.head, c.tunnel, c.keepAlive = http11, false, false, false, false
+		c.version, c.connect, c.head, c.tunnel = http11, false, false, false
+		c.keepAlive, c.lastOne, c.toTheEnd = false, false, false
 		c.decoder = c.callbacks.NewStream(&c.stream)
 	}
 	if c.in.state == inHead && c.in.partial == nil && c.in.wantsRead() {
@@ -129,6 +133,11 @@ func (c *ServerConnection) WantsRead() bool { return c.in.wantsRead() }
 // Reusable reports whether the connection may serve another request when the
 // current response is complete.
 func (c *ServerConnection) Reusable() bool { return !c.closing }
+
+// Awaited reports, when Reusable is false, whether the client asked for the end of the
+// connection, with a request that it has sent completely: the owner closes it at once,
+// where others get time to read an answer that they do not expect.
+func (c *ServerConnection) Awaited() bool { return c.awaited }
 
 // Version implements codec.Connection; it is the current request's.
 func (c *ServerConnection) Version() httpmsg.Version { return c.version.version() }
@@ -251,7 +260,7 @@ func (c *ServerConnection) checkVersion(f *framing) *codec.Error {
 		c.keepAlive = f.persist.keepAlive
 	}
 	if f.persist.close || c.version != http11 && !c.keepAlive {
-		c.closing = true
+		c.closing, c.lastOne = true, true
 	}
 	return nil
 }

@@ -521,3 +521,31 @@ func TestUnderscoreStats(t *testing.T) {
 		t.Errorf("rejected %d", n)
 	}
 }
+
+// A client that asked for the end of the connection waits for it; others are told.
+func TestAwaited(t *testing.T) {
+	const last = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+	for _, tc := range []struct {
+		name, request string
+		respond       func(*server)
+		want          bool
+	}{
+		{"asked", last, func(f *server) { f.respond(200) }, true},
+		{"not asked", get, func(f *server) { f.conn.GoAway(); f.respond(200) }, false},
+		{"by a filter", get, func(f *server) { f.respond(200, "connection", "close") }, false},
+		{"incomplete", "POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\n", func(f *server) { f.respond(413) }, false},
+		{"HTTP/1.0", "GET /x HTTP/1.0\r\n\r\n", func(f *server) { f.respond(200) }, true},
+		{"HTTP/1.0 until the end", "GET /x HTTP/1.0\r\n\r\n", func(f *server) { f.respondBody(200, "ok") }, true},
+		{"HTTP/1.0 incomplete, until the end", "POST /x HTTP/1.0\r\nContent-Length: 5\r\n\r\n", func(f *server) { f.respondBody(200, "ok") }, true},
+		{"HTTP/1.0 incomplete, sized", "POST /x HTTP/1.0\r\nContent-Length: 5\r\n\r\n", func(f *server) { f.respond(200) }, false},
+	} {
+		s := ServerDefaults()
+		s.AcceptHTTP10 = true
+		f := newServer(s)
+		f.send(tc.request)
+		tc.respond(f)
+		if f.conn.Reusable() || f.conn.Awaited() != tc.want {
+			t.Errorf("%s: reusable %v, awaited %v", tc.name, f.conn.Reusable(), f.conn.Awaited())
+		}
+	}
+}
