@@ -28,8 +28,8 @@ func (t table) filterState() {
 }
 
 // buildFilterState is FILTER_STATE(key:PLAIN|TYPED|FIELD:field): an object that is a
-// string or has a String method, or a field of one. TYPED, the default, makes it a
-// JSON string.
+// number, a string or has a String method, or a field of one. TYPED, the default,
+// makes it a JSON value.
 func buildFilterState(find func(e *format.Entry, key string) any, arg string) (operator, error) {
 	key, rest, hasForm := strings.Cut(arg, ":")
 	form, field, hasField := strings.Cut(rest, ":")
@@ -46,6 +46,12 @@ func buildFilterState(find func(e *format.Entry, key string) any, arg string) (o
 	}
 	return func(dst []byte, e *format.Entry) ([]byte, kind) {
 		value := find(e, key)
+		if n, number := value.(uint32); number {
+			if dst = strconv.AppendUint(dst, uint64(n), 10); form == "PLAIN" {
+				return dst, text
+			}
+			return dst, literal
+		}
 		s, ok := value.(string)
 		if v, stringer := value.(fmt.Stringer); stringer {
 			s, ok = v.String(), true
