@@ -176,6 +176,21 @@ func (f *Forward) ClusterName(h *httpmsg.Headers, info *streaminfo.Stream, rando
 	}
 }
 
+// StreamDuration returns how long a stream may take; 0 means for ever. ok is false if
+// the connection manager's limit counts.
+func (f *Forward) StreamDuration(h *httpmsg.Headers) (d time.Duration, ok bool) {
+	if !f.GRPC.Stream {
+		return f.MaxStreamDuration, f.HasMaxStreamDuration
+	}
+	if d, ok = httpmsg.ParseGRPCTimeout(h.Get(httpmsg.GRPCTimeout)); !ok {
+		return f.MaxStreamDuration, f.HasMaxStreamDuration
+	}
+	if f.GRPC.Max != 0 {
+		d = min(d, f.GRPC.Max)
+	}
+	return max(d-f.GRPC.Offset, time.Nanosecond), true // nothing left: it is over at once
+}
+
 // GRPCTimeout says how far grpc-timeout counts. There are two generations: with
 // Stream the header bounds the stream in place of MaxStreamDuration, with Response
 // the response in place of Timeout.

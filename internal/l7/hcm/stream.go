@@ -327,8 +327,8 @@ func (s *stream) setUpFilters() {
 		if f.HasIdleTimeout {
 			s.setIdleTimeout(f.IdleTimeout)
 		}
-		if f.HasMaxStreamDuration {
-			s.armMaxDuration(f.MaxStreamDuration)
+		if d, ok := f.StreamDuration(s.request.headers); ok {
+			s.armMaxDuration(d)
 		}
 		if f.MaxRequestBuffer > 0 {
 			s.request.limit = f.MaxRequestBuffer

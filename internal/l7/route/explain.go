@@ -63,7 +63,9 @@ func (l *routeList) explain(x *route.Explanation, r *request) {
 		case failed == 0:
 			x.Steps = append(x.Steps, step)
 			if e.weighted != nil {
-				x.Cluster = clusterOf(e.weighted.pick(r.headers, r.info, r.random), r.headers)
+				if to := e.weighted.pick(r.headers, r.info, r.random); to != nil {
+					x.Cluster = to.Forward.ClusterName(r.headers, r.info, r.random)
+				}
 			}
 			return
 		case i < route.MaxExplained-1:
@@ -73,14 +75,6 @@ func (l *routeList) explain(x *route.Explanation, r *request) {
 			x.Left++
 		}
 	}
-}
-
-func clusterOf(r *route.Route, h *httpmsg.Headers) string {
-	if r.Forward.Cluster != "" {
-		return r.Forward.Cluster
-	}
-	name, _ := h.Find(r.Forward.ClusterHeader)
-	return name
 }
 
 // explain says why a condition does not hold: the one that test returned.

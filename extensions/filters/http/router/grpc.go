@@ -1,7 +1,6 @@
 package router
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -41,51 +40,12 @@ var httpStatusOfGRPC = [...]int{200, 499, 500, 400, 504, 404, 409, 403, 429, 400
 // grpcTimeout is the timeout that a request asks for with the text of its header
 // grpc-timeout, within the limits of the route; 0 stands for none.
 func grpcTimeout(text string, limits *route.GRPCTimeout) time.Duration {
-	d := parseGRPCTimeout(text)
+	d, _ := httpmsg.ParseGRPCTimeout(text)
 	if limits.Offset < d {
 		d -= limits.Offset
 	}
 	if limits.Max != 0 && (d == 0 || d > limits.Max) {
 		d = limits.Max
-	}
-	return d
-}
-
-const maxGRPCDigits = 8
-
-// parseGRPCTimeout reads at most eight digits and a unit, and rounds up to whole
-// milliseconds. It returns 0 for what is none.
-// https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
-func parseGRPCTimeout(text string) time.Duration {
-	digits := len(text) - 1
-	if digits < 1 || digits > maxGRPCDigits {
-		return 0
-	}
-	n, err := strconv.ParseUint(text[:digits], 10, 32)
-	if err != nil {
-		return 0
-	}
-	var unit time.Duration
-	switch text[digits] {
-	case 'H':
-		unit = time.Hour
-	case 'M':
-		unit = time.Minute
-	case 'S':
-		unit = time.Second
-	case 'm':
-		unit = time.Millisecond
-	case 'u':
-		unit = time.Microsecond
-	case 'n':
-		unit = time.Nanosecond
-	}
-	if unit > 0 && n > uint64(math.MaxInt64/unit) {
-		return math.MaxInt64 / time.Millisecond * time.Millisecond
-	}
-	d := time.Duration(n) * unit
-	if rest := d % time.Millisecond; rest > 0 {
-		d += time.Millisecond - rest
 	}
 	return d
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/route"
 )
 
@@ -52,7 +53,7 @@ func FuzzGRPCTimeout(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		d := parseGRPCTimeout(text)
+		d, _ := httpmsg.ParseGRPCTimeout(text)
 		if d < 0 || d%time.Millisecond != 0 {
 			t.Fatalf("%q: %v", text, d)
 		}
@@ -60,7 +61,7 @@ func FuzzGRPCTimeout(f *testing.F) {
 			return
 		}
 		// What is sent on is never longer, and shorter by less than its unit.
-		again := parseGRPCTimeout(string(appendGRPCTimeout(nil, d)))
+		again, _ := httpmsg.ParseGRPCTimeout(string(appendGRPCTimeout(nil, d)))
 		if again > d || d-again >= time.Hour || d < time.Hour && again != d {
 			t.Errorf("%q: %v, then %v", text, d, again)
 		}
