@@ -177,7 +177,7 @@ func TestPipelinedRequestWaitsForTheResponse(t *testing.T) {
 func TestConnectionEnds(t *testing.T) {
 	const closing = "2 deferred_close_on_drained_connection"
 	const atOnce = "1 deferred_close_on_drained_connection" // the client waits for it
-	const quiet = closing + " without a word" // no response says so
+	const quiet = closing + " without a word"               // no response says so
 	tests := []struct {
 		name   string
 		change func(*config)
