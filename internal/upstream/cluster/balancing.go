@@ -27,7 +27,8 @@ type Balancing struct {
 	BiasKey           string
 	FullScan          bool // of least request
 	LocalityWeighted  bool
-	Hash              lb.Hash // of RingHash and Maglev; without what hashStats adds
+	SlowStart         *SlowStart // nil for none
+	Hash              lb.Hash    // of RingHash and Maglev; without what hashStats adds
 }
 
 const (
@@ -47,6 +48,12 @@ func (b *Balancing) balancer(runtime runtimeconf.Loader) lb.Config {
 		ActiveRequestBias: func() float64 { return b.ActiveRequestBias },
 		PanicThreshold:    func() float64 { return min(100, runtime.Snapshot().Double(panicThresholdKey, b.PanicThreshold)) },
 	}
+	if s := b.SlowStart; s != nil {
+		c.SlowStart = &lb.SlowStart{Window: s.Window, MinWeight: s.MinWeight, Aggression: func() float64 { return s.Aggression }}
+		if s.AggressionKey != "" {
+			c.SlowStart.Aggression = func() float64 { return runtime.Snapshot().Double(s.AggressionKey, s.Aggression) }
+		}
+	}
 	if b.BiasKey != "" {
 		c.ActiveRequestBias = func() float64 { return max(0, runtime.Snapshot().Double(b.BiasKey, b.ActiveRequestBias)) }
 	}
@@ -59,16 +66,16 @@ func balancingFields() []conf.Fields {
 }
 
 func oldRoundRobinFields() conf.Fields {
-	return conf.Fields{Message: "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig"}
+	return conf.Fields{Message: "envoy.config.cluster.v3.Cluster.RoundRobinLbConfig", Names: []string{"slow_start_config"}}
 }
 
 func roundRobinFields() conf.Fields {
-	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin", Names: []string{localityWeighted}}
+	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin", Names: []string{"slow_start_config", localityWeighted}}
 }
 
 func leastRequestFields() conf.Fields {
 	return conf.Fields{Message: "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
-		Names: []string{"choice_count", "active_request_bias", "selection_method", localityWeighted}}
+		Names: []string{"choice_count", "active_request_bias", "slow_start_config", "selection_method", localityWeighted}}
 }
 
 func randomFields() conf.Fields {
@@ -96,10 +103,16 @@ func parseBalancing(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) B
 	switch msg.GetLbPolicy() {
 	case clusterv3.Cluster_ROUND_ROBIN:
 		b.Policy = lb.RoundRobin
+		if s := msg.GetRoundRobinLbConfig().GetSlowStartConfig(); s != nil {
+			b.slowStart(s, path.Field("round_robin_lb_config").Field("slow_start_config"), errs)
+		}
 	case clusterv3.Cluster_LEAST_REQUEST:
 		b.Policy = lb.LeastRequest
 		c := msg.GetLeastRequestLbConfig()
 		b.leastRequest(c.GetChoiceCount(), c.GetActiveRequestBias())
+		if s := c.GetSlowStartConfig(); s != nil {
+			b.slowStart(s, path.Field("least_request_lb_config").Field("slow_start_config"), errs)
+		}
 	case clusterv3.Cluster_RANDOM:
 		b.Policy = lb.Random
 	case clusterv3.Cluster_RING_HASH:
@@ -127,11 +140,17 @@ func (b *Balancing) parsePolicy(msg *clusterv3.LoadBalancingPolicy, path conf.Pa
 		case *roundrobinv3.RoundRobin:
 			conf.Check(m, roundRobinFields(), at, errs)
 			b.Policy, b.LocalityWeighted = lb.RoundRobin, m.GetLocalityLbConfig().GetLocalityWeightedLbConfig() != nil
+			if s := m.GetSlowStartConfig(); s != nil {
+				b.slowStart(s, at.Field("slow_start_config"), errs)
+			}
 			return
 		case *leastrequestv3.LeastRequest:
 			conf.Check(m, leastRequestFields(), at, errs)
 			b.Policy = lb.LeastRequest
 			b.leastRequest(m.GetChoiceCount(), m.GetActiveRequestBias())
+			if s := m.GetSlowStartConfig(); s != nil {
+				b.slowStart(s, at.Field("slow_start_config"), errs)
+			}
 			b.FullScan = m.GetSelectionMethod() == leastrequestv3.LeastRequest_FULL_SCAN
 			b.LocalityWeighted = m.GetLocalityLbConfig().GetLocalityWeightedLbConfig() != nil
 			return

@@ -15,12 +15,13 @@ import (
 // A Cluster implements upstream.Cluster.
 type Cluster struct {
 	// read-only
-	config    *Config
-	info      upstream.Info
-	stats     *upstream.Stats
-	pools     connpool.Config
-	balancer  *lb.Balancer
-	resources [2]upstream.Resources // by priority; any goroutine
+	config     *Config
+	info       upstream.Info
+	stats      *upstream.Stats
+	pools      connpool.Config
+	balancer   *lb.Balancer
+	dispatcher event.Dispatcher      // of the main goroutine
+	resources  [2]upstream.Resources // by priority; any goroutine
 
 	hosts atomic.Pointer[host.Set] // stored by the main goroutine
 
@@ -32,13 +33,14 @@ type Cluster struct {
 	waiting   int     // names without a first answer
 	ready     func()  // called once, when there are none
 	closed    bool
+	slowStart event.Timer // for the weights of new hosts
 }
 
 var _ upstream.Cluster = (*Cluster)(nil)
 
 // newCluster returns a cluster without hosts; start finds them.
 func newCluster(c *Config, o *Options) *Cluster {
-	cl := &Cluster{config: c, info: c.Info, byAddress: map[address.Address]*host.Host{}}
+	cl := &Cluster{config: c, dispatcher: o.Dispatcher, info: c.Info, byAddress: map[address.Address]*host.Host{}}
 	scope := o.Stats.Scope("cluster." + c.Info.ObservabilityName + ".")
 	cl.scopes = []stats.Scope{scope}
 	sub := func(prefix string) stats.Scope {
@@ -68,6 +70,7 @@ func newCluster(c *Config, o *Options) *Cluster {
 	balancing := c.Balancing.balancer(o.Runtime)
 	hashStats(&balancing, cl.stats.UpstreamRqActive, sub)
 	cl.balancer = lb.New(balancing, cl.members.panics)
+	cl.slowStart = o.Dispatcher.NewTimer(cl.balance)
 	cl.hosts.Store(host.NewSet(nil))
 	return cl
 }
@@ -143,7 +146,7 @@ func (c *Cluster) host(e *Endpoint, a address.Address) *host.Host {
 		return h
 	}
 	config := e.Host
-	config.Address = a
+	config.Address, config.Added = a, c.dispatcher.Now()
 	h := host.New(config)
 	for p := range c.resources {
 		h.SetPool(upstream.Priority(p), connpool.New(&c.pools, h, upstream.Priority(p), &c.resources[p]))
@@ -164,7 +167,7 @@ func (c *Cluster) setHosts(hosts []*host.Host) {
 	before := c.byAddress
 	c.byAddress = now
 	c.hosts.Store(set)
-	c.balancer.Update(set)
+	c.balance()
 	for a, h := range before {
 		if now[a] != h {
 			changed = true
@@ -181,13 +184,21 @@ func (c *Cluster) setHosts(hosts []*host.Host) {
 	c.members.excluded.Set(uint64(excluded))
 }
 
+// balance gives the hosts to the balancer, again and again while some start slowly.
+func (c *Cluster) balance() {
+	if c.balancer.Update(c.hosts.Load(), c.dispatcher.Now()) {
+		c.slowStart.Enable(max(c.config.Balancing.SlowStart.Window/slowStartSteps, minSlowStartStep))
+	}
+}
+
 // close removes all hosts. Requests that are under way go on.
 func (c *Cluster) close() {
 	c.closed, c.ready = true, nil
 	for _, n := range c.names {
 		n.timer.Disable()
 	}
-	c.balancer.Update(host.NewSet(nil))
+	c.slowStart.Disable()
+	c.balancer.Update(host.NewSet(nil), c.dispatcher.Now())
 	c.hosts.Store(host.NewSet(nil))
 	for _, h := range c.byAddress {
 		h.Drain()

@@ -63,7 +63,7 @@ func clusterFields() conf.Fields {
 	return conf.Fields{Message: "envoy.config.cluster.v3.Cluster", Names: []string{
 		"name", "alt_stat_name", "type", "cluster_type", "connect_timeout", "per_connection_buffer_limit_bytes",
 		"lb_policy", "load_balancing_policy.policies.typed_extension_config",
-		"least_request_lb_config.choice_count", "least_request_lb_config.active_request_bias", "round_robin_lb_config",
+		"least_request_lb_config.choice_count", "least_request_lb_config.active_request_bias", "least_request_lb_config.slow_start_config", "round_robin_lb_config",
 		"ring_hash_lb_config.minimum_ring_size", "ring_hash_lb_config.maximum_ring_size", "ring_hash_lb_config.hash_function",
 		"maglev_lb_config.table_size", "common_lb_config.healthy_panic_threshold",
 		"common_lb_config.locality_weighted_lb_config",

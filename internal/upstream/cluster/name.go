@@ -93,6 +93,7 @@ func (n *name) useFirst(addresses []address.Address) {
 	c := n.cluster
 	switch {
 	case len(addresses) == 0 || len(n.addresses) == 1 && n.addresses[0] == addresses[0]:
+		c.members.updateNoRebuild.Inc(stats.Any)
 	case len(n.addresses) == 0:
 		n.addresses = addresses[:1]
 		c.rebuild()

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"sync"
+
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -37,8 +39,7 @@ func unused() (counters, gauges []string) {
 		"lb_zone_routing_cross_zone", "lb_zone_routing_sampled", "upstream_cx_connect_with_0_rtt",
 		"upstream_cx_http2_total", "upstream_cx_http3_total", "upstream_cx_preconnect_skipped",
 		"upstream_http3_broken",
-		"upstream_rq_0rtt", "upstream_rq_rx_reset_no_error", "http1.dropped_headers_with_underscores",
-		"http1.metadata_not_supported_error", "http1.requests_rejected_with_underscores_in_headers", "http1.response_flood",
+		"upstream_rq_0rtt", "upstream_rq_rx_reset_no_error",
 	}, []string{"lb_subsets_active", "max_host_weight", "upstream_queue_overloaded", "version"}
 }
 
@@ -124,6 +125,12 @@ func newStats(s stats.Scope, sub func(prefix string) stats.Scope) *upstream.Stat
 	for _, name := range gauges {
 		s.Gauge(name)
 	}
+	st.OnHTTP1 = sync.OnceFunc(func() {
+		for _, name := range []string{"dropped_headers_with_underscores", "metadata_not_supported_error",
+			"requests_rejected_with_underscores_in_headers", "response_flood"} {
+			s.Counter("http1." + name)
+		}
+	})
 	return st
 }
 
@@ -151,5 +158,5 @@ func initResources(r *upstream.Resources, l Limits, s stats.Scope) {
 		retries = nil // it depends on the requests
 	}
 	r.Retries.Init(l.Retries, s.Gauge("rq_retry_open"), retries)
-	s.Gauge("cx_pool_open").Set(0)
+	s.Gauge("cx_pool_open") // the number of pools has no limit
 }

@@ -4,6 +4,7 @@ package host
 
 import (
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -25,7 +26,9 @@ type Config struct {
 	// LocalityWeight is the share of traffic of the locality, relative to the others of
 	// the same priority, where localities are balanced by weight; 0 for none.
 	LocalityWeight uint32
-	Metadata       map[string]*structpb.Struct
+	// Added is when the host came into the cluster.
+	Added    time.Time
+	Metadata map[string]*structpb.Struct
 	// Health holds the flags that the configuration gives.
 	Health HealthFlags
 }
@@ -123,6 +126,9 @@ func (h *Host) Stats() *Stats { return &h.stats }
 
 // Locality returns where the host runs.
 func (h *Host) Locality() Locality { return h.config.Locality }
+
+// Added returns when the host came into the cluster.
+func (h *Host) Added() time.Time { return h.config.Added }
 
 // Priority implements upstream.Host.
 func (h *Host) Priority() int { return h.config.Priority }

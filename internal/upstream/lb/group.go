@@ -74,16 +74,14 @@ func (c *circle) random(src Source) int {
 
 // A group is hosts that share traffic by their weights.
 type group struct {
-	hosts  []*host.Host
-	circle circle
+	hosts   []*host.Host
+	weights []uint64
+	circle  circle
 }
 
-func newGroup(hosts []*host.Host, cursor *atomic.Uint64) group {
-	weights := make([]uint64, len(hosts))
-	for i, h := range hosts {
-		weights[i] = uint64(h.Weight())
-	}
-	return group{hosts, newCircle(weights, cursor)}
+func newGroup(hosts []*host.Host, w *weigher, cursor *atomic.Uint64) group {
+	weights := w.weights(hosts)
+	return group{hosts, weights, newCircle(weights, cursor)}
 }
 
 // evenStep returns a step, without a divisor in common with circle, whose multiples
@@ -157,19 +155,19 @@ func (g *group) leastRequest(src Source, choices int, bias func() float64) *host
 	if g.circle.ends != nil {
 		exponent = bias()
 	}
-	best := g.hosts[g.circle.random(src)]
+	best := g.circle.random(src)
 	for range choices - 1 {
-		other := g.hosts[g.circle.random(src)]
+		other := g.circle.random(src)
 		if g.load(other, exponent) < g.load(best, exponent) {
 			best = other
 		}
 	}
-	return best
+	return g.hosts[best]
 }
 
 // load is what hosts are compared by. Without a bias all are equal.
-func (g *group) load(h *host.Host, bias float64) float64 {
-	active := float64(h.Stats().RqActive.Load())
+func (g *group) load(i int, bias float64) float64 {
+	active := float64(g.hosts[i].Stats().RqActive.Load())
 	if g.circle.ends == nil || active == 0 {
 		return active
 	}
@@ -177,7 +175,7 @@ func (g *group) load(h *host.Host, bias float64) float64 {
 	case 0:
 		return 0
 	case 1:
-		return active / float64(h.Weight())
+		return active / float64(g.weights[i])
 	}
-	return math.Pow(active, bias) / float64(h.Weight())
+	return math.Pow(active, bias) / float64(g.weights[i])
 }

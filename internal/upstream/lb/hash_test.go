@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -192,7 +193,7 @@ func TestHashUpdateRace(t *testing.T) {
 			})
 		}
 		for i := range 20 {
-			b.Update(host.NewSet(hosts[:1+i%4]))
+			b.Update(host.NewSet(hosts[:1+i%4]), time.Time{})
 		}
 		wg.Wait()
 	}

@@ -8,6 +8,7 @@ package lb
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -45,6 +46,9 @@ type Config struct {
 	// FullScan has least request compare all hosts, if their weights are equal.
 	FullScan bool
 	Hash     Hash // of RingHash and Maglev
+	// SlowStart lowers the weights of new hosts for round robin and least request; nil
+	// for none.
+	SlowStart *SlowStart
 	// LocalityWeighted gives localities their share of a priority by their weights and
 	// by how many of their hosts are available, before a host is chosen among those of
 	// one. Panic takes all hosts of the priority.
@@ -112,12 +116,15 @@ type share struct {
 // New returns a balancer without hosts. panics is lb_healthy_panic.
 func New(c Config, panics *stats.Counter) *Balancer {
 	b := &Balancer{config: c, panics: panics, cursors: map[place]*atomic.Uint64{}}
-	b.Update(host.NewSet(nil))
+	b.Update(host.NewSet(nil), time.Time{})
 	return b
 }
 
-// Update takes up hosts, their health and weights. Main goroutine.
-func (b *Balancer) Update(set *host.Set) {
+// Update takes up hosts, their health and weights. It reports whether a host starts
+// slowly: then weights change with the time, and Update is to be called again soon.
+// Main goroutine.
+func (b *Balancer) Update(set *host.Set, now time.Time) (slow bool) {
+	w := weigher{slow: b.config.SlowStart, now: now}
 	s := &state{levels: make([]level, len(set.Levels))}
 	s.distribute(set, b.config)
 	for i := range set.Levels {
@@ -125,10 +132,10 @@ func (b *Balancer) Update(set *host.Set) {
 		switch {
 		case !b.config.Policy.hashes():
 			for k, hosts := range [kinds][]*host.Host{from.Healthy, from.Degraded, from.Hosts} {
-				to.groups[k] = newGroup(hosts, b.cursor(place{level: i, kind: kind(k)}))
+				to.groups[k] = newGroup(hosts, &w, b.cursor(place{level: i, kind: kind(k)}))
 			}
 			if b.config.LocalityWeighted {
-				to.zones = [2]zones{b.zones(from, i, healthy), b.zones(from, i, degraded)}
+				to.zones = [2]zones{b.zones(from, i, healthy, &w), b.zones(from, i, degraded, &w)}
 			}
 		case to.panic:
 			to.hashed = newConsistent(b.config.normalize(from, all), &b.config)
@@ -137,6 +144,7 @@ func (b *Balancer) Update(set *host.Set) {
 		}
 	}
 	b.state.Store(s)
+	return w.any
 }
 
 func (b *Balancer) cursor(p place) *atomic.Uint64 {

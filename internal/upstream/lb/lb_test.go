@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/stats"
@@ -39,7 +40,7 @@ func counter() *stats.Counter {
 
 func balancer(c lb.Config, hosts []*host.Host) *lb.Balancer {
 	b := lb.New(c, counter())
-	b.Update(host.NewSet(hosts))
+	b.Update(host.NewSet(hosts), time.Time{})
 	return b
 }
 
@@ -129,7 +130,7 @@ func TestCursorSurvivesUpdate(t *testing.T) {
 	hosts := hostsWith(1, 1, 1)
 	b := balancer(defaults, hosts)
 	b.Pick(seeded(1), &upstream.Pick{})
-	b.Update(host.NewSet(hosts))
+	b.Update(host.NewSet(hosts), time.Time{})
 	if b.Pick(seeded(1), &upstream.Pick{}) != hosts[1] {
 		t.Error("an update started the round again")
 	}
@@ -219,7 +220,7 @@ func TestLoads(t *testing.T) {
 		}
 		panics := counter()
 		b := lb.New(withPolicy(lb.Random), panics)
-		b.Update(host.NewSet(hosts))
+		b.Update(host.NewSet(hosts), time.Time{})
 		const picks = 20000
 		got := map[string]int{}
 		for h, n := range count(b, seeded(11), picks) {

@@ -21,7 +21,7 @@ func (z *zones) next() *group { return &z.groups[z.circle.next()] }
 // zones returns the localities with a weight and hosts of the kind. A locality keeps
 // its weight while the share of its hosts of that kind, times the overprovisioning
 // factor, is everything.
-func (b *Balancer) zones(l *host.Level, level int, k kind) zones {
+func (b *Balancer) zones(l *host.Level, level int, k kind, w *weigher) zones {
 	var z zones
 	var weights []uint64
 	for i := range l.Localities {
@@ -34,7 +34,7 @@ func (b *Balancer) zones(l *host.Level, level int, k kind) zones {
 		share := min(1, float64(b.config.OverprovisioningFactor)/100*float64(len(hosts))/float64(count))
 		if weight := uint64(precision * float64(from.Weight) * share); weight > 0 {
 			weights = append(weights, weight)
-			z.groups = append(z.groups, newGroup(hosts, b.cursor(place{level, k, inLocality, from.Locality})))
+			z.groups = append(z.groups, newGroup(hosts, w, b.cursor(place{level, k, inLocality, from.Locality})))
 		}
 	}
 	z.circle = newCircle(weights, b.cursor(place{level: level, kind: k, part: localities}))
