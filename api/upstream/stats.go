@@ -47,6 +47,7 @@ type Responses struct {
 	scope     stats.Scope
 	completed atomic.Pointer[stats.Counter]
 	classes   [maxClass]atomic.Pointer[responseClass] // 1xx to 5xx
+	unknown   atomic.Pointer[stats.Counter]           // other codes
 	time      atomic.Pointer[stats.Histogram]
 }
 
@@ -66,6 +67,7 @@ func (r *Responses) Record(shard int, status int) {
 	r.counter(&r.completed, "upstream_rq_completed").Inc(shard)
 	n := status/100 - 1
 	if n < 0 || n >= maxClass {
+		r.counter(&r.unknown, "upstream_rq_unknown").Inc(shard)
 		return
 	}
 	class := r.classes[n].Load()
