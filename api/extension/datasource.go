@@ -10,7 +10,7 @@ import (
 
 // ReadDataSource returns the bytes that a DataSource holds or names; none for nil.
 // Errors go to errs. Main goroutine: it may read a file.
-func ReadDataSource(src *corev3.DataSource, path conf.Path, errs *conf.Errors) string {
+func ReadDataSource(src *corev3.DataSource, ctx Context, path conf.Path, errs *conf.Errors) string {
 	if src.GetWatchedDirectory() != nil {
 		errs.Add(path.Field("watched_directory"), "field watched_directory is not implemented")
 	}
@@ -26,7 +26,12 @@ func ReadDataSource(src *corev3.DataSource, path conf.Path, errs *conf.Errors) s
 		}
 		return string(text)
 	case *corev3.DataSource_EnvironmentVariable:
-		errs.Add(path.Field("environment_variable"), "field environment_variable is not implemented")
+		if ctx.LookupEnv != nil {
+			if value, ok := ctx.LookupEnv(s.EnvironmentVariable); ok {
+				return value
+			}
+		}
+		errs.Add(path.Field("environment_variable"), "Environment variable doesn't exist: %s", s.EnvironmentVariable)
 	}
 	return ""
 }

@@ -61,7 +61,7 @@ func (c *config) readLocalReply(m *hcmv3.LocalReplyConfig, ctx extension.HTTPCon
 			errs.Add(at.Field("status_code"), "must be from 200 to 599")
 		}
 		if mapper.GetBody() != nil {
-			text := extension.ReadDataSource(mapper.GetBody(), at.Field("body"), errs)
+			text := extension.ReadDataSource(mapper.GetBody(), ctx.Context, at.Field("body"), errs)
 			r.body = &text
 		}
 		if mapper.GetBodyFormatOverride() != nil {

@@ -5,10 +5,6 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
 
-// A decoder is what the codec calls for a request: the stream that serves it, which
-// is another one once it was recreated.
-type decoder struct{ *stream }
-
 // recreate runs the request through the filters once more, in a new stream, and ends
 // this one: see RecreateStream of httpfilter.StreamCallbacks. f is the filter that
 // asks, and holds the body.
