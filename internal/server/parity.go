@@ -12,6 +12,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/match"
+	"github.com/nuncio-proxy/nuncio/api/matcher"
 	"github.com/nuncio-proxy/nuncio/internal/addr"
 	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
 	"github.com/nuncio-proxy/nuncio/internal/control/runtimeconf"
@@ -43,7 +44,7 @@ is set; nothing is accepted and ignored.
 	})
 	lists := slices.Concat(
 		[]conf.Fields{bootstrap.Fields(), adminFields, runtimeconf.Fields, accesslog.Fields(), format.Fields()},
-		addr.Fields(), match.Fields(), listener.Fields(), route.Fields(), cluster.Fields(), hcm.AllFields())
+		addr.Fields(), match.Fields(), matcher.Fields(), listener.Fields(), route.Fields(), cluster.Fields(), hcm.AllFields())
 	for _, f := range all {
 		fmt.Fprintf(w, "| %s | %s | %s |\n", f.Category(), f.Name(), f.Config().ProtoReflect().Descriptor().FullName())
 		lists = append(lists, f.Fields()...)
