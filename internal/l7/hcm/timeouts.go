@@ -109,8 +109,12 @@ func (s *stream) onHeadersTimeout() {
 }
 
 func (s *stream) onMaxDuration() {
+	const grpcDeadlineExceeded = 4
 	s.m.cfg.stats.rqMaxDurationReached.Inc(s.m.shard)
-	s.timeOut(httpfilter.LocalReply{Status: s.timeoutStatus(), Body: "downstream duration timeout", Details: "max_duration_timeout"})
+	s.timeOut(httpfilter.LocalReply{
+		Status: s.timeoutStatus(), GRPCStatus: grpcDeadlineExceeded, HasGRPCStatus: true,
+		Body: "downstream duration timeout", Details: "max_duration_timeout",
+	})
 }
 
 // timeoutStatus is 408 when the request is late, 504 when the response is.
