@@ -138,14 +138,15 @@ func (c *Cluster) NewConnection(_ event.Dispatcher, pick *upstream.Pick, cb upst
 type Connection struct {
 	*connection.Fake
 	Host *Host
-	// Cancelled says that it was given up before it was there.
-	Cancelled bool
+	// Cancelled says that it was given up before it was there, Given that it was given.
+	Cancelled, Given bool
 
 	callbacks upstream.ConnectionPoolCallbacks
 }
 
 // Ready gives the connection.
 func (t *Connection) Ready() {
+	t.Given = true
 	t.callbacks.OnConnectionReady(t.Fake, t.Host)
 	t.Start()
 }
@@ -250,6 +251,8 @@ type Attempt struct {
 	open      bool
 	data      buffer.Buffer
 	arena     [256]byte
+	// responseEnded says that the response is complete.
+	responseEnded bool
 }
 
 var _ upstream.RequestStream = (*Attempt)(nil)
@@ -260,7 +263,7 @@ func (a *Attempt) reset() {
 	a.Headers.Reset()
 	a.Host, a.Retry, a.Cancelled, a.HasHeaders, a.Trailers = nil, false, false, false, nil
 	a.Ended, a.WasReset, a.Disabled, a.RefuseHeaders = false, false, 0, ""
-	a.handler, a.callbacks, a.conn, a.open = nil, nil, upstream.StreamConnection{}, false
+	a.handler, a.callbacks, a.conn, a.open, a.responseEnded = nil, nil, upstream.StreamConnection{}, false, false
 }
 
 // Open reports whether the stream can be used.
@@ -361,7 +364,8 @@ func (a *Attempt) Count(m streaminfo.Meter) { a.conn.Meter = m }
 
 // close ends the stream when both sides are complete.
 func (a *Attempt) close(responseEnd bool) {
-	if responseEnd && a.Ended {
+	a.responseEnded = a.responseEnded || responseEnd
+	if a.responseEnded && a.Ended {
 		a.open = false
 	}
 }
@@ -387,12 +391,14 @@ func (a *Attempt) EncodeData(data *buffer.Buffer, endStream bool) {
 	a.mustBeOpen()
 	a.Body.Move(data)
 	a.Ended = endStream
+	a.close(false)
 }
 
 // EncodeTrailers sets Trailers.
 func (a *Attempt) EncodeTrailers(trailers *httpmsg.Headers) {
 	a.mustBeOpen()
 	a.Trailers, a.Ended = trailers, true
+	a.close(false)
 }
 
 // Reset closes the stream.

@@ -60,7 +60,7 @@ func TestRetryConditions(t *testing.T) {
 		{"no grpc status", respond("200", "grpc-status", "x"), ""},
 	}
 	conditions := strings.Fields("5xx gateway-error reset reset-before-request connect-failure retriable-4xx refused-stream " +
-		"retriable-status-codes retriable-headers envoy-ratelimited " +
+		"retriable-status-codes retriable-headers envoy-ratelimited http3-post-connect-failure " +
 		"cancelled deadline-exceeded resource-exhausted internal unavailable")
 	for _, o := range outcomes {
 		for _, condition := range conditions {

@@ -156,8 +156,8 @@ func (f *filter) leaveShadows() {
 // cancelShadows ends the shadows whose request will never be complete.
 func (f *filter) cancelShadows() {
 	for _, s := range f.shadows {
-		s.of = nil
 		s.end()
+		s.of = nil
 	}
 	f.shadows = nil
 }

@@ -122,9 +122,9 @@ func (u *upstreamRequest) OnReset(reason httpmsg.ResetReason, transportFailure s
 	u.f.onReset(u, reason, transportFailure)
 }
 
-// pause stops (true) or resumes the response's bytes.
+// pause stops (true) or resumes the response's bytes, if there are more.
 func (u *upstreamRequest) pause(stop bool) {
-	if u.phase != open {
+	if u.phase != open || u.gotAll {
 		return
 	}
 	s := u.f.cluster.Stats()
