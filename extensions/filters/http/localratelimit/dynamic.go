@@ -17,12 +17,14 @@ const maxChains = 1 << 12
 // was seen, the ones used last, up to a bound. Finding one takes no lock; making one
 // does, and throws the one out that was not used for the longest time. Any worker.
 type dynamic struct {
-	rule   *rule                           // read-only, as most
-	most   int                             //
-	chains []atomic.Pointer[dynamicBucket] // by hash
-	clock  atomic.Uint64                   // counts uses
+	rule *rule // read-only, as most
+	most int
 
-	mu    sync.Mutex       // guards queue, and changes of chains
+	// Atomic. Chains start at the hash, and are changed under mu.
+	chains []atomic.Pointer[dynamicBucket]
+	clock  atomic.Uint64 // counts uses
+
+	mu    sync.Mutex       // guards what follows
 	queue []*dynamicBucket // a heap: the smallest queued is first
 }
 
