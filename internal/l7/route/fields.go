@@ -52,7 +52,9 @@ func MatchFields() conf.Fields {
 	}
 }
 
-// ActionFields lists the implemented fields of RouteAction.
+// ActionFields lists the implemented fields of RouteAction. flush_timeout bounds what
+// HTTP/2 and HTTP/3 hold of a response: HTTP/1 holds nothing, and has the connection's
+// limits.
 func ActionFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.route.v3.RouteAction",
