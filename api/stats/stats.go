@@ -93,6 +93,9 @@ func (g *Gauge) Set(v uint64) {
 	g.use()
 }
 
+// Touch makes the gauge used without changing its value. Any goroutine.
+func (g *Gauge) Touch() { g.use() }
+
 // use writes only once: the flag shares its cache line with what every shard reads.
 func (g *Gauge) use() {
 	if !g.used.Load() {

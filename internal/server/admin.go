@@ -27,6 +27,8 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/internal/l4/listener"
+	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
 	"github.com/nuncio-proxy/nuncio/internal/observe/admin"
 	"github.com/nuncio-proxy/nuncio/internal/observe/stats"
 	"github.com/nuncio-proxy/nuncio/internal/protoconv"
@@ -74,8 +76,12 @@ func (s *Server) buildAdmin(ctx extension.Context, path conf.Path, errs *conf.Er
 	if s.options.EnableMutexTracing {
 		contention = mutexStats
 	}
+	root := s.store.Root()
+	hcm.DeclareStats(root.Scope("http.admin."), root.Scope("listener.admin.http.admin."))
+	listener.DeclareStats(root.Scope("listener.admin."))
 	var err error
 	s.admin, err = admin.New(admin.Config{
+		Stats: root, Now: time.Now,
 		Lifecycle: (*lifecycle)(s),
 		JSON: func(m proto.Message) []byte {
 			return protoconv.MarshalJSON(m, protoconv.Print{Indent: true, Redact: true})

@@ -161,7 +161,7 @@ func (s *Server) register(factories []extension.Factory) error {
 func (s *Server) buildLoops(errs *conf.Errors) error {
 	workers := int(max(s.options.Concurrency, 1))
 	s.store = s.newStore(workers+1, errs)
-	s.stats = newServerStats(s.store.Root(), workers)
+	s.stats = newServerStats(s.store.Root(), workers, !s.options.DisableHotRestart)
 	s.stats.concurrency.Set(uint64(workers))
 	for i := range workers {
 		w, err := s.newLoop(fmt.Sprintf("worker_%d", i), i)
@@ -241,6 +241,7 @@ func (s *Server) parseClusters(path conf.Path, errs *conf.Errors) {
 			s.static = append(s.static, c)
 		}
 	}
+	s.countInflated(len(s.static))
 }
 
 // addErrors takes the errors of a component into errs.
@@ -342,6 +343,7 @@ func (s *Server) startListeners() {
 	s.live.Store(true)
 	s.stats.live.Set(1)
 	s.stats.initializationTime.Record(s.main.Shard(), uint64(time.Since(s.started).Milliseconds()))
+	s.updateStats()
 	close(s.ready)
 }
 

@@ -24,7 +24,7 @@ type serverStats struct {
 	misses, megaMisses [][]*apistats.Counter // by worker, main last
 }
 
-func newServerStats(root apistats.Scope, workers int) serverStats {
+func newServerStats(root apistats.Scope, workers int, hotRestart bool) serverStats {
 	s := root.Scope("server.")
 	st := serverStats{
 		unknownFields:      s.Counter("static_unknown_fields"),
@@ -46,11 +46,15 @@ func newServerStats(root apistats.Scope, workers int) serverStats {
 	}
 	s.Gauge("parent_connections")
 	s.Gauge("stats_recent_lookups")
+	s.Gauge("hot_restart_epoch")
+	s.Gauge("seconds_until_first_ocsp_response_expiring")
 	for name, value := range map[string]uint64{
-		"compilation_settings.fips_mode": 0, "hot_restart_epoch": 0, "hot_restart_generation": 1,
-		"days_until_first_cert_expiring": 1<<32 - 1, "seconds_until_first_ocsp_response_expiring": 0, "version": 0,
+		"compilation_settings.fips_mode": 0, "days_until_first_cert_expiring": 1<<32 - 1, "version": 0,
 	} {
 		s.Gauge(name).Set(value)
+	}
+	if hotRestart {
+		s.Gauge("hot_restart_generation").Set(1)
 	}
 	for i := range workers + 1 {
 		name, old := "worker_"+strconv.Itoa(i), "workers"
@@ -91,6 +95,14 @@ func (s *Server) newStore(shards int, errs *conf.Errors) *stats.Store {
 		errs.Add(path.Field("stats_tags"), "%v", err)
 	}
 	return stats.NewStore(shards, stats.Config{Tags: tags})
+}
+
+// countInflated sets how many clusters each loop has. They share them, so that each has
+// all.
+func (s *Server) countInflated(clusters int) {
+	for _, l := range append([]*event.Loop{s.main}, s.workers...) {
+		s.store.Root().Gauge("thread_local_cluster_manager." + l.Name() + ".clusters_inflated").Set(uint64(clusters))
+	}
 }
 
 // countWarnings counts what the configuration's warnings are about.

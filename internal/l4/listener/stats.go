@@ -20,9 +20,25 @@ type workerStats struct {
 	active *stats.Gauge
 }
 
+// DeclareStats makes the statistics of a listener at zero, but for those of workers and
+// those that only nuncio has: admin, which is none, shows the same names.
+func DeclareStats(scope stats.Scope) { baseStats(scope) }
+
 func newListenerStats(o *Options, name string) *listenerStats {
 	scope := o.Context.Stats.Scope("listener." + name + ".")
-	s := &listenerStats{
+	s := baseStats(scope)
+	s.acceptPaused = scope.Counter("nuncio_accept_paused")
+	scope.Counter("extension_config_missing")
+	scope.Counter("network_extension_config_missing")
+	for _, l := range o.Workers {
+		w := scope.Scope(l.Name() + ".")
+		s.workers = append(s.workers, workerStats{w.Counter("downstream_cx_total"), w.Gauge("downstream_cx_active")})
+	}
+	return s
+}
+
+func baseStats(scope stats.Scope) *listenerStats {
+	return &listenerStats{
 		scope:             scope,
 		destroy:           scope.Counter("downstream_cx_destroy"),
 		overflow:          scope.Counter("downstream_cx_overflow"),
@@ -34,19 +50,11 @@ func newListenerStats(o *Options, name string) *listenerStats {
 		filterRemoteClose: scope.Counter("downstream_listener_filter_remote_close"),
 		preTimeout:        scope.Counter("downstream_pre_cx_timeout"),
 		noChain:           scope.Counter("no_filter_chain_match"),
-		acceptPaused:      scope.Counter("nuncio_accept_paused"),
 		active:            scope.Gauge("downstream_cx_active"),
 		preActive:         scope.Gauge("downstream_pre_cx_active"),
 		accepted:          scope.Histogram("connections_accepted_per_socket_event", stats.Unspecified),
 		length:            scope.Histogram("downstream_cx_length_ms", stats.Milliseconds),
 	}
-	scope.Counter("extension_config_missing")
-	scope.Counter("network_extension_config_missing")
-	for _, l := range o.Workers {
-		w := scope.Scope(l.Name() + ".")
-		s.workers = append(s.workers, workerStats{w.Counter("downstream_cx_total"), w.Gauge("downstream_cx_active")})
-	}
-	return s
 }
 
 // managerStats are listener_manager.*, but for those of LDS.
@@ -71,7 +79,8 @@ func newManagerStats(root stats.Scope) managerStats {
 		chainsDraining: scope.Gauge("total_filter_chains_draining"),
 		workersStarted: scope.Gauge("workers_started"),
 	}
-	for _, g := range []*stats.Gauge{s.active, s.draining, s.warming, s.chainsDraining, s.workersStarted, scope.Gauge("workers_pinned")} {
+	scope.Gauge("workers_pinned")
+	for _, g := range []*stats.Gauge{s.active, s.warming, s.workersStarted} {
 		g.Set(0)
 	}
 	return s

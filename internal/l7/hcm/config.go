@@ -206,6 +206,7 @@ func (c *config) openStats(m *hcmv3.HttpConnectionManager, ctx extension.Network
 	prefix := "http." + m.GetStatPrefix() + "."
 	scope := ctx.Stats.Scope(prefix)
 	c.stats = newConnStats(scope, ctx.Listener.Scope.Scope(prefix))
+	declareTracing(scope)
 	c.codecStats = h1.NewStats(ctx.Stats)
 	c.connStats = network.ConnectionStats{
 		ReadTotal: c.stats.cxRxBytesTotal, WriteTotal: c.stats.cxTxBytesTotal,

@@ -39,6 +39,10 @@ func (c *connStats) count(shard, status int) {
 	}
 }
 
+// DeclareStats makes the statistics of a connection manager at zero, in scopes as those
+// of newConnStats: admin, which is none, shows the same names.
+func DeclareStats(s, listener stats.Scope) { newConnStats(s, listener) }
+
 // newConnStats looks the statistics up in http.<stat_prefix>. and in the listener's
 // scope. All of Envoy's names exist from the start, those of later protocols too,
 // because dashboards ask for them.
@@ -105,6 +109,13 @@ func newConnStats(s, listener stats.Scope) *connStats {
 		c.listener.class[class] = listener.Counter(name)
 	}
 	return c
+}
+
+// declareTracing makes tracing.* below http.<stat_prefix>.
+func declareTracing(s stats.Scope) {
+	for _, name := range []string{"client_enabled", "health_check", "not_traceable", "random_sampling", "service_forced"} {
+		s.Counter("tracing." + name)
+	}
 }
 
 // routeResolution records what looking up routes costs each stream.

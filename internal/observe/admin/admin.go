@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nuncio-proxy/nuncio/api/adminhook"
+	"github.com/nuncio-proxy/nuncio/api/stats"
 )
 
 const (
@@ -76,6 +77,10 @@ type Config struct {
 	// AccessLog is called when a request begins; what it returns, when the answer was
 	// written. Optional.
 	AccessLog func(r *http.Request) (done func(status int, bytes int64))
+	// Stats is the root scope, in which admin counts its own connections and requests
+	// (http.admin.* and listener.admin.*); Now is time.Now. Both or none: optional.
+	Stats stats.Scope
+	Now   func() time.Time
 	// Log takes a line for the operational log: a refused request, or a handler that
 	// panicked. Optional.
 	Log func(line string)
@@ -107,6 +112,7 @@ type Server struct {
 	index     []byte
 	http      *http.Server
 	profiler  *cpuProfiler
+	traffic   *traffic // nil if it is not counted
 	serving   sync.WaitGroup
 }
 
@@ -132,12 +138,19 @@ func New(config Config) (*Server, error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          log.New(lineWriter(config.Log), "", 0),
 	}
+	if config.Stats != nil {
+		s.traffic = newTraffic(config.Stats, config.Now)
+		s.http.ConnContext = withConn
+	}
 	return s, nil
 }
 
 // Serve answers the connections of l, which it owns from now on, and returns at once.
 // It is called once for each address.
 func (s *Server) Serve(l net.Listener) {
+	if s.traffic != nil {
+		l = countingListener{l, s.traffic}
+	}
 	s.serving.Go(func() {
 		if err := s.http.Serve(l); err != http.ErrServerClosed {
 			s.config.Log("admin stopped: " + err.Error())

@@ -236,14 +236,14 @@ func TestOptionalParts(t *testing.T) {
 		"GET /init_dump?mask=listener":   "{\n \"unready_targets_dumps\": [\n  {\n   \"name\": \"listener\"\n  }\n ]\n}\n",
 		"GET /certs":                     "{\n \"certificates\": [\n  {\n   \"ca_cert\": [],\n   \"cert_chain\": []\n  }\n ]\n}\n",
 		"GET /contention":                "{\n \"num_contentions\": \"2\",\n \"current_wait_cycles\": \"0\",\n \"lifetime_wait_cycles\": \"9\"\n}\n",
-		"GET /memory":                    "request to path /memory not allowed\n",
+		"GET /memory":                    "request to path /memory not allowed",
 		"GET /runtime":                   "{\n \"layers\": [],\n \"entries\": {}\n}\n",
-		"POST /runtime_modify?a=1":       "No admin layer specified\n",
+		"POST /runtime_modify?a=1":       "No admin layer specified",
 		"POST /logging?level=info":       "levels: info\n",
 		"POST /logging level=off":        "levels: off\n",
 		"POST /drain_listeners?graceful": "OK\n",
 		"GET /listeners?format=json":     "{}\n",
-		"GET /peak_heap_dump":            "The current build does not support peak heap dump\n",
+		"GET /peak_heap_dump":            "The current build does not support peak heap dump",
 	} {
 		if got := ask(t, url, request); got.body != want {
 			t.Errorf("%s: got %q", request, got.body)
@@ -277,7 +277,7 @@ func TestProfiles(t *testing.T) {
 	}
 	f = newFake()
 	f.config.ProfilePath = filepath.Join(t.TempDir(), "missing", "cpu")
-	if got := ask(t, f.start(t), "POST /cpuprofiler?enable=y"); got.status != "500 Internal Server Error" || got.body != "failure to start the profiler\n" {
+	if got := ask(t, f.start(t), "POST /cpuprofiler?enable=y"); got.status != "500 Internal Server Error" || got.body != "failure to start the profiler" {
 		t.Error(got)
 	}
 }

@@ -72,7 +72,7 @@ func (s *Server) wholeName(pattern string) (func(string) bool, error) {
 		return func(string) bool { return true }, nil
 	}
 	if _, err := s.config.Regexp(pattern); err != nil {
-		return nil, badRequest("Error while parsing name_regex from %s: %v", pattern, err)
+		return nil, badRequest("INVALID_ARGUMENT: Error while parsing name_regex from %s: %v", pattern, err)
 	}
 	return s.config.Regexp(`\A(?:` + pattern + `)\z`)
 }

@@ -19,7 +19,7 @@ func (s *Server) lifecycleEndpoints() []adminhook.Endpoint {
 			writeFullJSON(w, life.Info())
 		}},
 		{Path: "/hot_restart_version", Help: "print the version of the hot restart protocol", Serve: func(w http.ResponseWriter, _ *http.Request, _ url.Values) {
-			io.WriteString(w, s.config.HotRestartVersion+"\n")
+			io.WriteString(w, s.config.HotRestartVersion)
 		}},
 		{Path: "/init_dump", Help: "print what initialization waits for", Serve: s.serveInitDump, Params: []adminhook.Param{
 			{Name: "mask", Help: "The part of the server to show, for example listener"},

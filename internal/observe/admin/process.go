@@ -79,7 +79,7 @@ func (s *Server) serveContention(w http.ResponseWriter, _ *http.Request, _ url.V
 		writeFullJSON(w, s.config.Contention())
 		return
 	}
-	io.WriteString(w, "Mutex contention tracing is not enabled. To enable, run Envoy with flag --enable-mutex-tracing.\n")
+	io.WriteString(w, "Mutex contention tracing is not enabled. To enable, run Envoy with flag --enable-mutex-tracing.")
 }
 
 func serveHeapDump(w http.ResponseWriter, _ *http.Request, _ url.Values) {
@@ -107,7 +107,7 @@ func (p *cpuProfiler) serve(w http.ResponseWriter, _ *http.Request, query url.Va
 	case "n":
 		p.stop()
 	default:
-		fail(w, http.StatusBadRequest, "?enable=<y|n>")
+		fail(w, http.StatusBadRequest, "?enable=<y|n>\n")
 		return
 	}
 	ok(w)

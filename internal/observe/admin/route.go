@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -33,7 +34,10 @@ func (s *Server) builtin() []adminhook.Endpoint {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	w := &response{ResponseWriter: rw, status: http.StatusOK}
+	w := &response{ResponseWriter: rw, status: http.StatusOK, traffic: s.traffic}
+	if s.traffic != nil {
+		defer s.traffic.begin(r)()
+	}
 	if s.config.AccessLog != nil {
 		done := s.config.AccessLog(r)
 		defer func() { done(w.status, w.bytes) }()
@@ -43,11 +47,15 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	header.Set("Cache-Control", "no-cache, max-age=0")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Server", "envoy")
-	if !s.allowed(r.URL.Path) {
-		fail(w, http.StatusForbidden, "request to path "+r.URL.Path+" not allowed")
+	if r.ProtoAtLeast(1, 1) {
+		header.Set("Transfer-Encoding", "chunked")
+	}
+	at := normalized(r.URL.Path)
+	if !s.allowed(at) {
+		fail(w, http.StatusForbidden, "request to path "+at+" not allowed")
 		return
 	}
-	i, found := slices.BinarySearchFunc(s.endpoints, r.URL.Path, func(e adminhook.Endpoint, path string) int {
+	i, found := slices.BinarySearchFunc(s.endpoints, at, func(e adminhook.Endpoint, path string) int {
 		return strings.Compare(e.Path, path)
 	})
 	if !found {
@@ -67,6 +75,18 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.Serve(w, r, query)
+	if !w.begun {
+		w.WriteHeader(w.status)
+	}
+}
+
+// normalized is a path without empty segments, "." and "..".
+func normalized(at string) string {
+	clean := path.Clean("/" + at)
+	if strings.HasSuffix(at, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
 }
 
 func (s *Server) allowed(path string) bool {
@@ -84,19 +104,27 @@ func parameters(r *http.Request) (url.Values, error) {
 	return adminhook.ParseQuery(string(form)), err
 }
 
-// response notes what the access log wants to know.
+// response notes what statistics and the access log want to know.
 type response struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	traffic *traffic // nil if it is not counted
+	begun   bool
+	status  int
+	bytes   int64
 }
 
 func (w *response) WriteHeader(status int) {
-	w.status = status
+	if w.status = status; !w.begun && w.traffic != nil {
+		w.traffic.answered(status)
+	}
+	w.begun = true
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *response) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.WriteHeader(w.status)
+	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
@@ -105,10 +133,10 @@ func (w *response) Write(p []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// fail answers with an error, its message on one line or more.
+// fail answers with an error.
 func fail(w http.ResponseWriter, status int, message string) {
 	w.WriteHeader(status)
-	io.WriteString(w, strings.TrimSuffix(message, "\n")+"\n")
+	io.WriteString(w, message)
 }
 
 func ok(w http.ResponseWriter) { io.WriteString(w, "OK\n") }

@@ -67,6 +67,7 @@ func (s *Store) serve(w http.ResponseWriter, params url.Values) {
 	default:
 		write = s.writeText
 	}
+	w.WriteHeader(http.StatusOK) // now, so that this answer is among those counted
 	if err := write(w, &q); err != nil {
 		return // the client went away
 	}
