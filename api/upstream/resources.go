@@ -23,7 +23,6 @@ type Resource struct {
 // gauges may be those of another Resource that is closed later.
 func (r *Resource) Init(max int64, open, remaining *stats.Gauge) {
 	r.max, r.open, r.remaining = max, open, remaining
-	open.Add(stats.Any, 0)
 	if max == 0 {
 		open.Inc(stats.Any)
 	}
@@ -64,6 +63,7 @@ func (r *Resource) Available() bool { return r.current.Load() < r.max }
 func (r *Resource) Force() { r.taken(r.current.Add(1)) }
 
 func (r *Resource) taken(n int64) {
+	r.open.Touch() // used, from now on
 	if n == r.max {
 		r.open.Inc(stats.Any)
 	}

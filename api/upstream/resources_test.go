@@ -22,10 +22,16 @@ func TestResource(t *testing.T) {
 		}
 	}
 	expect(0, 0, 2)
+	if open.Used() {
+		t.Error("the gauge is used before anything was taken")
+	}
 	if first, second, third := r.Acquire(), r.Acquire(), r.Acquire(); !first || !second || third {
 		t.Error("the limit is not 2")
 	}
 	expect(2, 1, 0)
+	if !open.Used() {
+		t.Error("the gauge is not used")
+	}
 	r.Force()
 	expect(3, 1, 0)
 	r.Release()

@@ -37,6 +37,9 @@ type Stats struct {
 	// CanaryResponses are those under canary., External and Internal those of external
 	// and internal requests.
 	CanaryResponses, ExternalResponses, InternalResponses Responses
+	// OnHTTP1 makes http1.*, which are there from the first HTTP/1 connection on. Pools
+	// call it for every one, on its worker; it may be nil.
+	OnHTTP1 func()
 	// NamedResponses are those of zones and those that requests ask for by a name.
 	NamedResponses NamedResponses
 }

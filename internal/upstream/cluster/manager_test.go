@@ -198,7 +198,7 @@ load_assignment:
 		t.Error("a host that stayed is another object")
 	}
 	b.expect(t, map[string]uint64{"cluster.a.update_attempt": 6, "cluster.a.update_success": 4, "cluster.a.update_failure": 2,
-		"cluster.a.update_no_rebuild": 1, "cluster.a.membership_change": 3, "cluster.a.membership_total": 2})
+		"cluster.a.update_no_rebuild": 1, "cluster.a.max_host_weight": 1, "cluster.a.membership_change": 3, "cluster.a.membership_total": 2})
 
 	b.loop.Advance(10 * time.Second)
 	late := b.resolver.next(t, "one")

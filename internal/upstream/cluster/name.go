@@ -76,9 +76,12 @@ func (n *name) use(a dns.Answer) {
 		n.useFirst(addresses)
 		return
 	}
+	members := &n.cluster.members
+	members.maxHostWeight.Set(uint64(max(n.endpoint.Host.Weight, 1)))
 	before := slices.SortedFunc(slices.Values(n.addresses), byText)
 	if slices.Equal(before, slices.SortedFunc(slices.Values(addresses), byText)) {
-		n.cluster.members.updateNoRebuild.Inc(stats.Any)
+		members.updateNoRebuild.Inc(stats.Any)
+		members.matched.Add(stats.Any, uint64(len(addresses)))
 		return
 	}
 	n.addresses = addresses
@@ -94,6 +97,7 @@ func (n *name) useFirst(addresses []address.Address) {
 	switch {
 	case len(addresses) == 0 || len(n.addresses) == 1 && n.addresses[0] == addresses[0]:
 		c.members.updateNoRebuild.Inc(stats.Any)
+		c.members.matched.Inc(stats.Any)
 	case len(n.addresses) == 0:
 		n.addresses = addresses[:1]
 		c.rebuild()

@@ -12,7 +12,7 @@ import (
 // goroutine.
 type members struct {
 	change, updateAttempt, updateSuccess, updateFailure, updateNoRebuild, matched *stats.Counter
-	total, healthy, degraded, excluded, warming                                   *stats.Gauge
+	total, healthy, degraded, excluded, warming, maxHostWeight                    *stats.Gauge
 	panics                                                                        *stats.Counter
 }
 
@@ -23,8 +23,8 @@ func newMembers(s stats.Scope) members {
 		updateNoRebuild: s.Counter("update_no_rebuild"), matched: s.Counter("default.total_match_count"),
 		total: s.Gauge("membership_total"), healthy: s.Gauge("membership_healthy"),
 		degraded: s.Gauge("membership_degraded"), excluded: s.Gauge("membership_excluded"),
-		warming: s.Gauge("warming_state"),
-		panics:  s.Counter("lb_healthy_panic"),
+		warming: s.Gauge("warming_state"), maxHostWeight: s.Gauge("max_host_weight"),
+		panics: s.Counter("lb_healthy_panic"),
 	}
 }
 
@@ -40,7 +40,7 @@ func unused() (counters, gauges []string) {
 		"upstream_cx_http2_total", "upstream_cx_http3_total", "upstream_cx_preconnect_skipped",
 		"upstream_http3_broken",
 		"upstream_rq_0rtt", "upstream_rq_rx_reset_no_error",
-	}, []string{"lb_subsets_active", "max_host_weight", "upstream_queue_overloaded", "version"}
+	}, []string{"lb_subsets_active", "upstream_queue_overloaded", "version"}
 }
 
 // newStats makes cluster.<name>.* in a scope with that prefix; sub returns the scopes

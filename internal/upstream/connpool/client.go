@@ -37,6 +37,9 @@ func newClient(w *worker) {
 	c.stream.c = c
 	c.opened(w.d)
 	w.pool.config.Stats.UpstreamCxHTTP1Total.Inc(w.d.Shard())
+	if made := w.pool.config.Stats.OnHTTP1; made != nil {
+		made()
+	}
 	c.out.Init(w.d.Buffers())
 	c.codec.Init(c, w.pool.config.Codec, &c.out)
 	c.conn = w.pool.config.Dial(w.d, w.pool.host.Address())

@@ -238,8 +238,12 @@ func TestLoads(t *testing.T) {
 }
 
 func TestNoHosts(t *testing.T) {
-	if balancer(defaults, nil).Pick(seeded(1), &upstream.Pick{}) != nil {
+	panics := counter()
+	if lb.New(defaults, panics).Pick(seeded(1), &upstream.Pick{}) != nil {
 		t.Error("a host out of nothing")
+	}
+	if panics.Value() != 1 {
+		t.Errorf("%d picks in panic", panics.Value())
 	}
 	c := defaults
 	c.PanicThreshold = fixed(0)

@@ -104,9 +104,14 @@ func (s *state) panics(set *host.Set, total uint32, c Config) (every bool) {
 	return every || total == 0
 }
 
-// byHosts gives each priority its share of the number of hosts.
+// byHosts gives each priority its share of the number of hosts. If there are none, the
+// first one gets all, so that its panic is counted.
 func (s *state) byHosts(set *host.Set) {
 	total, _, _, _ := set.Counts()
+	if total == 0 {
+		s.loads = []share{{0, all, 100}}
+		return
+	}
 	left := uint32(100)
 	for i := range set.Levels {
 		n := len(set.Levels[i].Hosts)
