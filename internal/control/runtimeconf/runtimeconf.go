@@ -39,6 +39,7 @@ type Runtime struct {
 	// Set in New, read-only after.
 	admin    int // index of the admin layer, -1 if there is none
 	loads    *stats.Counter
+	noDir    *stats.Counter // there is no override directory: with every load
 	keys     *stats.Gauge
 	override *stats.Gauge
 
@@ -53,13 +54,14 @@ var _ runtimeconf.Loader = (*Runtime)(nil)
 // Admin has a layer only if there is one in the configuration.
 func New(cfg *bootstrapv3.LayeredRuntime, scope stats.Scope, path conf.Path, errs *conf.Errors) *Runtime {
 	r := &Runtime{
-		admin: -1, loads: scope.Counter("runtime.load_success"), keys: scope.Gauge("runtime.num_keys"),
+		admin: -1, loads: scope.Counter("runtime.load_success"),
+		noDir: scope.Counter("runtime.override_dir_not_exists"), keys: scope.Gauge("runtime.num_keys"),
 		override: scope.Gauge("runtime.admin_overrides_active"),
 	}
-	for _, name := range []string{"load_error", "override_dir_exists", "override_dir_not_exists", "deprecated_feature_use"} {
+	for _, name := range []string{"load_error", "override_dir_exists", "deprecated_feature_use"} {
 		scope.Counter("runtime." + name)
 	}
-	scope.Gauge("runtime.deprecated_feature_seen_since_process_start").Set(0)
+	scope.Gauge("runtime.deprecated_feature_seen_since_process_start")
 	conf.Check(cfg, Fields, path, errs)
 	seen := map[string]bool{}
 	for i, l := range cfg.GetLayers() {
@@ -82,6 +84,7 @@ func New(cfg *bootstrapv3.LayeredRuntime, scope stats.Scope, path conf.Path, err
 	}
 	scope.Gauge("runtime.num_layers").Set(uint64(len(r.layers)))
 	r.rebuild()
+	r.countLoad() // as when layers that come over the network are complete
 	return r
 }
 
@@ -137,11 +140,16 @@ func (r *Runtime) rebuild() {
 		}
 	}
 	r.snapshot.Store(s)
-	r.loads.Inc(stats.Any)
+	r.countLoad()
 	r.keys.Set(uint64(len(s.values)))
 	if r.admin >= 0 {
 		r.override.Set(uint64(len(r.layers[r.admin].values)))
 	}
+}
+
+func (r *Runtime) countLoad() {
+	r.loads.Inc(stats.Any)
+	r.noDir.Inc(stats.Any)
 }
 
 // Snapshot implements runtimeconf.Loader.

@@ -69,3 +69,21 @@ func TestBadRuntime(t *testing.T) {
 		t.Error("there is no admin layer to modify")
 	}
 }
+
+// TestLoads: start counts two, as in Envoy, and each change one.
+func TestLoads(t *testing.T) {
+	scope := metrics.New(1)
+	r := New(&bootstrapv3.LayeredRuntime{Layers: []*bootstrapv3.RuntimeLayer{
+		{Name: "admin", LayerSpecifier: &bootstrapv3.RuntimeLayer_AdminLayer_{AdminLayer: &bootstrapv3.RuntimeLayer_AdminLayer{}}},
+	}}, scope, conf.Path{}, new(conf.Errors))
+	for want := uint64(2); want < 4; want++ {
+		for _, name := range []string{"runtime.load_success", "runtime.override_dir_not_exists"} {
+			if got := scope.Value(name); got != want {
+				t.Errorf("%s is %d, want %d", name, got, want)
+			}
+		}
+		if err := r.Modify(map[string]string{"a": "1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
