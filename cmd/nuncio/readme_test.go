@@ -48,6 +48,7 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: front
+          MANAGER
           access_log:
             LOGGERS
           route_config:
@@ -121,6 +122,8 @@ func wrap(t *testing.T, example string) string {
 	case has("route"):
 		table := fill(strings.Replace(aroundRoute, "route: {cluster: backend}", "", 1), map[string]string{"ROUTE": example})
 		return fill(aroundHTTP, map[string]string{"TABLE": table, "FILTERS": routerFilter})
+	case has("original_ip_detection_extensions") || has("early_header_mutation_extensions") || has("request_id_extension"):
+		return fill(aroundHTTP, map[string]string{"MANAGER": example, "TABLE": fill(aroundRoute, nil), "FILTERS": routerFilter})
 	case has("typed_per_filter_config"):
 		table := fill(aroundRoute, map[string]string{"ROUTE": example})
 		return fill(aroundHTTP, map[string]string{"TABLE": table, "FILTERS": routerFilter})
