@@ -139,8 +139,10 @@ type Forward struct {
 	// Upgrades overrides the connection manager's list of allowed upgrades.
 	Upgrades []Upgrade
 	// MaxRequestBuffer overrides the limit in bytes of a buffered request, 0 for no
-	// override.
-	MaxRequestBuffer int
+	// override. With LowersRequestBuffer it counts only if it is less than the
+	// connection's.
+	MaxRequestBuffer    int
+	LowersRequestBuffer bool
 	// AppendXForwardedHost asks for x-forwarded-host when the host is rewritten.
 	AppendXForwardedHost bool
 	// AutoHostRewrite sets the host to the chosen upstream host's name.

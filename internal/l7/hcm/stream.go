@@ -188,8 +188,8 @@ func (s *stream) setUpFilters() {
 		if d, ok := f.StreamDuration(s.request.headers); ok {
 			s.armMaxDuration(d)
 		}
-		if f.MaxRequestBuffer > 0 {
-			s.request.limit = f.MaxRequestBuffer
+		if n := f.MaxRequestBuffer; n > 0 && (!f.LowersRequestBuffer || n < s.request.limit) {
+			s.request.limit = n
 		}
 	}
 }

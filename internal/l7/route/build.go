@@ -133,7 +133,7 @@ func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtual
 	scope := &hostScope{
 		builder:       b,
 		host:          b.level(cfg, path),
-		buffer:        bufferLimit(cfg, 0),
+		buffer:        newBufferLimit(cfg, bufferLimit{}),
 		hedges:        cfg.GetHedgePolicy() != nil && b.hedgePolicy(cfg.GetHedgePolicy(), path.Field("hedge_policy")),
 		mirrorsAround: b.mirrors(cfg.GetRequestMirrorPolicies(), b.tableMirrors, path.Field("request_mirror_policies")),
 		public: &route.VirtualHost{
@@ -162,7 +162,7 @@ type hostScope struct {
 	public        *route.VirtualHost
 	retry         *route.RetryPolicy // nil for none
 	hedges        bool
-	buffer        int // 0 for none
+	buffer        bufferLimit
 	mirrorsAround []route.Mirror
 }
 
@@ -196,7 +196,8 @@ func (s *hostScope) entry(cfg *routev3.Route, path conf.Path) entry {
 	switch action := cfg.GetAction().(type) {
 	case *routev3.Route_Route:
 		r.Forward = s.forward(action.Route, &e.path, levels, path.Field("route"))
-		r.Forward.MaxRequestBuffer = bufferLimit(cfg, s.buffer)
+		limit := newBufferLimit(cfg, s.buffer)
+		r.Forward.MaxRequestBuffer, r.Forward.LowersRequestBuffer = limit.bytes, limit.lowers
 		e.weighted = s.weighted(action.Route.GetWeightedClusters(), r, path.Field("route").Field("weighted_clusters"))
 		if hasSpecifier(action.Route) && r.Forward.Specifier == nil {
 			// Its optional specifier is not known: the route is never taken, and the next one
@@ -223,14 +224,20 @@ type bufferLimits interface {
 	GetPerRequestBufferLimitBytes() *wrapperspb.UInt32Value
 }
 
-// bufferLimit returns the limit of a level, in bytes, or that of the level around. The
-// deprecated field counts without the new one.
-func bufferLimit(cfg bufferLimits, around int) int {
+// A bufferLimit is what route.Forward has of it.
+type bufferLimit struct {
+	bytes  int
+	lowers bool
+}
+
+// newBufferLimit returns the limit of a level, or that of the level around. The
+// deprecated field counts without the new one, and only lowers the connection's limit.
+func newBufferLimit(cfg bufferLimits, around bufferLimit) bufferLimit {
 	if l := cfg.GetRequestBodyBufferLimit(); l != nil {
-		return int(min(l.GetValue(), math.MaxInt))
+		return bufferLimit{bytes: int(min(l.GetValue(), math.MaxInt))}
 	}
 	if l := cfg.GetPerRequestBufferLimitBytes(); l != nil {
-		return int(l.GetValue())
+		return bufferLimit{bytes: int(l.GetValue()), lowers: true}
 	}
 	return around
 }

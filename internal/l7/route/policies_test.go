@@ -113,15 +113,15 @@ virtual_hosts:
 		t.Error("include_is_timeout_retry_header does nothing")
 	}
 	for path, want := range map[string]route.Forward{
-		"/plain": {HedgeOnPerTryTimeout: true, MaxRequestBuffer: 7},
-		"/old":   {GRPC: route.GRPCTimeout{Response: true, Max: 3 * time.Second, Offset: time.Second}, HasFlushTimeout: true, MaxRequestBuffer: 9},
-		"/new":   {HedgeOnPerTryTimeout: true, MaxRequestBuffer: 7},
+		"/plain": {HedgeOnPerTryTimeout: true, MaxRequestBuffer: 7, LowersRequestBuffer: true},
+		"/old":   {GRPC: route.GRPCTimeout{Response: true, Max: 3 * time.Second, Offset: time.Second}, HasFlushTimeout: true, MaxRequestBuffer: 9, LowersRequestBuffer: true},
+		"/new":   {HedgeOnPerTryTimeout: true, MaxRequestBuffer: 7, LowersRequestBuffer: true},
 		"/max": {HedgeOnPerTryTimeout: true, GRPC: route.GRPCTimeout{Stream: true, Offset: 2 * time.Second},
 			HasFlushTimeout: true, FlushTimeout: 4 * time.Second, MaxRequestBuffer: 11},
 	} {
 		f := forward(t, table, path)
 		if f.GRPC != want.GRPC || f.HedgeOnPerTryTimeout != want.HedgeOnPerTryTimeout || f.HasFlushTimeout != want.HasFlushTimeout ||
-			f.FlushTimeout != want.FlushTimeout || f.MaxRequestBuffer != want.MaxRequestBuffer {
+			f.FlushTimeout != want.FlushTimeout || f.MaxRequestBuffer != want.MaxRequestBuffer || f.LowersRequestBuffer != want.LowersRequestBuffer {
 			t.Errorf("%s: %+v", path, f)
 		}
 	}
