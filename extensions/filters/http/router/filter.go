@@ -113,8 +113,8 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, endStream bool) httpfilter.He
 	if !f.findCluster() || !f.admitted() {
 		return httpfilter.StopIteration
 	}
-	f.pick = upstream.Pick{Priority: f.forward.Priority, Downstream: f.info.Downstream, Request: h, HTTP: true}
 	f.connect = terminatesConnect(f.forward, h)
+	f.pick = upstream.Pick{Priority: f.forward.Priority, Downstream: f.info.Downstream, Request: h, HTTP: !f.connect}
 	f.hash()
 	f.attempts, f.info.AttemptCount = 1, 1
 	f.finishRequestHeaders()
