@@ -188,7 +188,7 @@ func (s *stream) setUpFilters() {
 		if d, ok := f.StreamDuration(s.request.headers); ok {
 			s.armMaxDuration(d)
 		}
-		if n := f.MaxRequestBuffer; n > 0 && (!f.LowersRequestBuffer || n < s.request.limit) {
+		if n := f.MaxRequestBuffer; n > 0 && (!f.LowersRequestBuffer || s.request.limit == 0 || n < s.request.limit) {
 			s.request.limit = n
 		}
 	}
