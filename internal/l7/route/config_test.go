@@ -25,6 +25,8 @@ func TestRouteErrors(t *testing.T) {
 		{"match: {path_separated_prefix: /a/}, route: {cluster: c}", `match.path_separated_prefix: must have two characters or more, no "?" or "#", and not end with "/"`},
 		{"match: {path_match_policy: {name: x}}, route: {cluster: c}", "match.path_match_policy.typed_config: must be set"},
 		{"match: {safe_regex: {regex: '(a'}}, route: {cluster: c}", "match.safe_regex.regex: error parsing regexp: missing closing ): `(a`"},
+		{`match: {path_match_policy: {name: x, typed_config: {"@type": type.googleapis.com/google.protobuf.StringValue, value: /}}}, redirect: {prefix_rewrite: /x}`,
+			"redirect.prefix_rewrite: does not go with path_match_policy"},
 		{`match: {path_match_policy: {name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}}, route: {cluster: c}`,
 			"match.path_match_policy.typed_config: no path matcher is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy"},
 		{"match: {prefix: /, cookies: [{name: '', string_match: {exact: a}}, {name: x}]}, route: {cluster: c}",

@@ -49,6 +49,9 @@ func (s *hostScope) redirect(cfg *routev3.RedirectAction, matched *pathMatch, pa
 		rewrite:    pathRewrite{prefix: cfg.GetPrefixRewrite(), matched: matched.length()},
 		stripQuery: cfg.GetStripQuery(),
 	}
+	if cfg.GetPrefixRewrite() != "" && matched.kind == pathPolicy {
+		s.errs.Add(path.Field("prefix_rewrite"), "does not go with path_match_policy")
+	}
 	if cfg.GetHttpsRedirect() {
 		r.scheme = "https"
 	}
