@@ -51,4 +51,6 @@ func (Factory) BuildRedirectPredicate(msg proto.Message, path conf.Path, errs *c
 type predicate map[string]bool
 
 // Accept implements route.RedirectPredicate.
-func (p predicate) Accept(_ *streaminfo.Stream, _, to *route.Route, _, _ bool) bool { return p[to.Name] }
+func (p predicate) Accept(_ *streaminfo.Stream, _, to *route.Route, _, _ bool) bool {
+	return p[to.Name]
+}

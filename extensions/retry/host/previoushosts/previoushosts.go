@@ -42,4 +42,6 @@ func (Factory) BuildRetryHostPredicate(proto.Message, conf.Path, *conf.Errors) r
 type predicate struct{}
 
 // Reject implements route.RetryHostPredicate.
-func (predicate) Reject(h upstream.Host, tried []upstream.Host) bool { return slices.Contains(tried, h) }
+func (predicate) Reject(h upstream.Host, tried []upstream.Host) bool {
+	return slices.Contains(tried, h)
+}
