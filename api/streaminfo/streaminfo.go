@@ -100,10 +100,26 @@ type Fields interface {
 	Field(name string) any
 }
 
-// A Meter counts bytes on the wire.
+// A Meter counts bytes on the wire. Of headers it counts the fields, trailers too, and
+// not the first line: as in Envoy a field of HTTP/1 that is sent is its line, one that is
+// received has a byte less.
 type Meter struct {
 	Received, Sent             uint64 // all bytes, with framing
 	HeaderReceived, HeaderSent uint64
+	// The same before compression. Trailers that are received do not count here; every
+	// head that is received adds the HeaderReceived it has led to, as in Envoy: after a
+	// 1xx response some count again.
+	DecompressedHeaderReceived, DecompressedHeaderSent uint64
+}
+
+// Add adds the counts of n.
+func (m *Meter) Add(n *Meter) {
+	m.Received += n.Received
+	m.Sent += n.Sent
+	m.HeaderReceived += n.HeaderReceived
+	m.HeaderSent += n.HeaderSent
+	m.DecompressedHeaderReceived += n.DecompressedHeaderReceived
+	m.DecompressedHeaderSent += n.DecompressedHeaderSent
 }
 
 // An Upstream describes the upstream side of a stream, as of the last attempt.
@@ -132,7 +148,7 @@ type Upstream struct {
 	CloseType        CloseType
 	Bytes            Meter
 
-	ConnectStart, ConnectEnd time.Time // of the connection, if this stream opened it
+	ConnectStart, ConnectEnd time.Time // of the connection, also if another stream opened it
 	PoolReady                time.Time
 	FirstTxByte, LastTxByte  time.Time // of the request
 	FirstRxByte, LastRxByte  time.Time // of the response

@@ -179,7 +179,7 @@ type StreamConnection struct {
 	Version       httpmsg.Version
 	// Reused says that another stream was on the connection before.
 	Reused bool
-	// ConnectStart and ConnectEnd are zero for a reused connection.
+	// ConnectStart and ConnectEnd say when the connection was made, also of a reused one.
 	ConnectStart, ConnectEnd time.Time
 	// Meter counts the bytes of this stream on the wire.
 	Meter streaminfo.Meter

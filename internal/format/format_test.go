@@ -59,7 +59,7 @@ func okEntry() *format.Entry {
 		Stream: &streaminfo.Stream{
 			Start: start, Version: httpmsg.HTTP11, HasVersion: true,
 			ResponseCode: 200, ResponseDetails: "via_upstream", BytesSent: 5,
-			DownstreamBytes: streaminfo.Meter{Received: 159, Sent: 153, HeaderReceived: 120, HeaderSent: 129},
+			DownstreamBytes: streaminfo.Meter{Received: 159, Sent: 153, HeaderReceived: 120, HeaderSent: 129, DecompressedHeaderReceived: 120, DecompressedHeaderSent: 129},
 			RxHeadersEnd:    at(76_400), LastRxByte: at(79067), FirstTxByte: at(985_000), LastTxByte: at(1031429), End: at(1031429),
 			Downstream: &streaminfo.Connection{
 				ID: 1, Remote: client, DirectRemote: client, Local: server, DirectLocal: server,
@@ -72,7 +72,7 @@ func okEntry() *format.Entry {
 				HostsAttempted: []address.Address{upstream}, HostnamesAttempted: []string{"h.example"},
 				ConnectionIDsAttempted: []uint64{2}, ConnectionID: 2, LocalAddress: socket("127.0.0.1:36288"),
 				Version: httpmsg.HTTP11, HasVersion: true,
-				Bytes:        streaminfo.Meter{Received: 67, Sent: 341, HeaderReceived: 40, HeaderSent: 307},
+				Bytes:        streaminfo.Meter{Received: 67, Sent: 341, HeaderReceived: 40, HeaderSent: 307, DecompressedHeaderReceived: 40, DecompressedHeaderSent: 307},
 				ConnectStart: at(404_900), ConnectEnd: at(452_210), PoolReady: at(460_000),
 				FirstTxByte: at(492_000), LastTxByte: at(492_000),
 				FirstRxByte: at(901_000), LastRxByte: at(996_000), FirstBodyByte: at(992_000),
@@ -98,7 +98,7 @@ func refusedEntry() *format.Entry {
 	s.RxHeadersEnd, s.LastRxByte, s.FirstTxByte, s.LastTxByte, s.End = at(49_900), at(51867), at(523_000), at(534772), at(534772)
 	s.ResponseCode, s.Flags, s.BytesSent = 503, streaminfo.UpstreamConnectionFailure, 98
 	s.ResponseDetails = "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
-	s.DownstreamBytes = streaminfo.Meter{Received: 150, Sent: 232, HeaderReceived: 120, HeaderSent: 98}
+	s.DownstreamBytes = streaminfo.Meter{Received: 150, Sent: 232, HeaderReceived: 120, HeaderSent: 98, DecompressedHeaderReceived: 120, DecompressedHeaderSent: 98}
 	s.RouteName, s.VirtualClusterName, s.RequestID, s.RouteMetadata = "rr", "", "7a6eaa64-4e3f-4b79-ad91-7e6886159eca", nil
 	s.Downstream.ID, s.Downstream.Accepted = 7, at(-226_000)
 	s.Downstream.Remote, s.Downstream.DirectRemote = socket("127.0.0.1:39400"), socket("127.0.0.1:39400")

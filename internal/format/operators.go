@@ -105,15 +105,12 @@ func (t table) sizes() {
 }
 
 func (t table) meter(side string, of func(*format.Entry) *streaminfo.Meter) {
-	sent := func(e *format.Entry) uint64 { return of(e).HeaderSent }
-	received := func(e *format.Entry) uint64 { return of(e).HeaderReceived }
 	t.number(side+"_WIRE_BYTES_SENT", func(e *format.Entry) uint64 { return of(e).Sent })
 	t.number(side+"_WIRE_BYTES_RECEIVED", func(e *format.Entry) uint64 { return of(e).Received })
-	t.number(side+"_HEADER_BYTES_SENT", sent)
-	t.number(side+"_HEADER_BYTES_RECEIVED", received)
-	// HTTP/1 does not compress headers.
-	t.number(side+"_DECOMPRESSED_HEADER_BYTES_SENT", sent)
-	t.number(side+"_DECOMPRESSED_HEADER_BYTES_RECEIVED", received)
+	t.number(side+"_HEADER_BYTES_SENT", func(e *format.Entry) uint64 { return of(e).HeaderSent })
+	t.number(side+"_HEADER_BYTES_RECEIVED", func(e *format.Entry) uint64 { return of(e).HeaderReceived })
+	t.number(side+"_DECOMPRESSED_HEADER_BYTES_SENT", func(e *format.Entry) uint64 { return of(e).DecompressedHeaderSent })
+	t.number(side+"_DECOMPRESSED_HEADER_BYTES_RECEIVED", func(e *format.Entry) uint64 { return of(e).DecompressedHeaderReceived })
 }
 
 func byteSize(h *httpmsg.Headers) uint64 {

@@ -10,6 +10,7 @@ package codec
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
 // A Connection is the codec of one network connection, either side.
@@ -39,6 +40,9 @@ type ServerCallbacks interface {
 
 // A RequestDecoder receives one request from a server codec.
 type RequestDecoder interface {
+	// Meter is where the codec counts the bytes of the stream. It asks each time, and
+	// not after the last call of the stream.
+	Meter() *streaminfo.Meter
 	// RequestHeaders returns the empty map that the codec puts the headers in. It is
 	// called once, before DecodeHeaders.
 	RequestHeaders() *httpmsg.Headers
@@ -81,6 +85,8 @@ type RequestEncoder interface {
 
 // A ResponseDecoder receives one response from a client codec.
 type ResponseDecoder interface {
+	// Meter is as RequestDecoder's.
+	Meter() *streaminfo.Meter
 	// ResponseHeaders returns the empty map that the codec puts the headers of the
 	// next response in, also of a 1xx one.
 	ResponseHeaders() *httpmsg.Headers

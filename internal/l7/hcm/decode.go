@@ -16,6 +16,9 @@ type decoder struct{ *stream }
 
 var _ codec.RequestDecoder = (*decoder)(nil)
 
+// Meter implements codec.RequestDecoder.
+func (d *decoder) Meter() *streaminfo.Meter { return &d.stream.info.DownstreamBytes }
+
 // RequestHeaders implements codec.RequestDecoder.
 func (s *stream) RequestHeaders() *httpmsg.Headers { return &s.requestHeaders }
 

@@ -19,8 +19,7 @@ type client struct {
 	worker *worker
 	conn   Conn
 	codec  h1.ClientConnection
-	in     *buffer.Buffer // what the codec is reading, while it does
-	out    buffer.Buffer  // empty but inside of a stream's calls
+	out    buffer.Buffer // empty but inside of a stream's calls
 	stream stream
 
 	up        time.Time // when the connection was made
@@ -55,10 +54,7 @@ func (c *client) begin(h upstream.ResponseHandler) {
 	*s = stream{c: c, handler: h, active: true}
 	s.connection = upstream.StreamConnection{
 		ID: c.conn.ID(), Local: c.conn.Info().Local, Remote: c.conn.Info().Remote,
-		Version: httpmsg.HTTP11, Reused: c.streams > 1,
-	}
-	if !s.connection.Reused {
-		s.connection.ConnectStart, s.connection.ConnectEnd = c.start, c.up
+		Version: httpmsg.HTTP11, Reused: c.streams > 1, ConnectStart: c.start, ConnectEnd: c.up,
 	}
 	s.encoder = c.codec.NewStream(s)
 }
@@ -266,8 +262,6 @@ func (c *client) OnNewConnection() network.FilterStatus { return network.Continu
 
 // OnData implements network.ReadFilter.
 func (c *client) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
-	c.stream.connection.Meter.Received += uint64(data.Len())
-	c.in = data
 	if err := c.codec.Dispatch(data); err != nil {
 		c.pool.config.Stats.UpstreamCxProtocolError.Inc(c.worker.d.Shard())
 		c.close("protocol_error")

@@ -3,6 +3,7 @@ package connpool
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
@@ -37,7 +38,6 @@ func (s *stream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error {
 		s.requested = false
 		return err
 	}
-	s.connection.Meter.HeaderSent = uint64(s.c.out.Len())
 	s.send()
 	return nil
 }
@@ -64,10 +64,7 @@ func (s *stream) EncodeTrailers(trailers *httpmsg.Headers) {
 }
 
 // send writes what the codec made.
-func (s *stream) send() {
-	s.connection.Meter.Sent += uint64(s.c.out.Len())
-	s.c.conn.Write(&s.c.out, false)
-}
+func (s *stream) send() { s.c.conn.Write(&s.c.out, false) }
 
 // Reset implements upstream.RequestStream.
 func (s *stream) Reset(reason httpmsg.ResetReason) {
@@ -86,6 +83,9 @@ func (s *stream) ReadDisable(disable bool) {
 // Connection implements upstream.RequestStream.
 func (s *stream) Connection() *upstream.StreamConnection { return &s.connection }
 
+// Meter implements codec.ResponseDecoder.
+func (s *stream) Meter() *streaminfo.Meter { return &s.connection.Meter }
+
 // ResponseHeaders implements codec.ResponseDecoder.
 func (s *stream) ResponseHeaders() *httpmsg.Headers { return s.handler.ResponseHeaders() }
 
@@ -96,8 +96,6 @@ func (s *stream) DecodeInterim() { s.handler.OnInterim() }
 func (s *stream) DecodeHeaders(endStream bool) {
 	s.lastResponse, s.responded = !s.c.codec.Reusable(), endStream
 	s.connection.Version = s.c.codec.Version()
-	meter := &s.connection.Meter
-	meter.HeaderReceived = meter.Received - uint64(s.c.in.Len())
 	s.handler.OnHeaders(endStream)
 }
 

@@ -317,9 +317,8 @@ func (u *upstreamRequest) measure() {
 	if u.conn == nil {
 		return
 	}
-	b, m := u.before, &u.conn.Meter
-	b.Sent, b.Received = b.Sent+m.Sent, b.Received+m.Received
-	b.HeaderSent, b.HeaderReceived = b.HeaderSent+m.HeaderSent, b.HeaderReceived+m.HeaderReceived
+	b := u.before
+	b.Add(&u.conn.Meter)
 	u.up.Bytes = b
 	if u.f.metered == u {
 		u.f.wireBytes = b

@@ -6,6 +6,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
@@ -25,6 +26,7 @@ type quiet struct {
 	body    buffer.Buffer
 	pool    buffer.Pool
 	in, out buffer.Buffer
+	meter   streaminfo.Meter
 }
 
 func newQuiet() *quiet {
@@ -47,6 +49,7 @@ func (q *quiet) RequestHeaders() *httpmsg.Headers {
 	q.headers.Reset()
 	return &q.headers
 }
+func (q *quiet) Meter() *streaminfo.Meter          { return &q.meter }
 func (q *quiet) ResponseHeaders() *httpmsg.Headers { return q.RequestHeaders() }
 func (q *quiet) DecodeInterim()                    {}
 func (q *quiet) DecodeHeaders(end bool) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
@@ -58,7 +59,7 @@ func (c *ClientConnection) Init(callbacks ClientCallbacks, settings *Settings, o
 	c.stream.c = c
 	c.in.init(settings, callbacks, c, fieldParser{maxFields: settings.MaxHeaders})
 	c.in.state = inDone
-	c.out = writer{out: out, settings: settings}
+	c.out = writer{out: out, settings: settings, stream: c}
 }
 
 // NewStream begins a request, whose response decoder gets. It may be called when
@@ -67,7 +68,7 @@ func (c *ClientConnection) Init(callbacks ClientCallbacks, settings *Settings, o
 func (c *ClientConnection) NewStream(decoder codec.ResponseDecoder) codec.RequestEncoder {
 	c.decoder = decoder
 	c.requested, c.responded = false, false
-	c.in.state = inHead
+	c.in.state, c.in.counted = inHead, 0
 	return &c.stream
 }
 
@@ -82,6 +83,7 @@ func (c *ClientConnection) Dispatch(data *buffer.Buffer) error {
 		data.Drain(data.Len())
 		return codecError("bytes without a request")
 	}
+	c.in.count(data)
 	err := c.in.run(data)
 	if c.decoder != nil && c.in.state == inDone {
 		// Bytes behind the response: nothing that follows can be trusted.
@@ -202,6 +204,8 @@ func (c *ClientConnection) OnWriteBufferLow() {
 	}
 }
 
+func (c *ClientConnection) meter() *streaminfo.Meter { return c.decoder.Meter() }
+
 func (c *ClientConnection) begins(p []byte) *codec.Error { return beginsResponse(p) }
 
 func (c *ClientConnection) onHead(block []byte) *codec.Error {
@@ -222,6 +226,7 @@ func (c *ClientConnection) onHead(block []byte) *codec.Error {
 	if err := c.in.fields.parse(h, block, lineEnd+1, &f); err != nil {
 		return err
 	}
+	countHead(c.meter(), &f)
 	if err := checkFraming(h, &f, c.in.settings.AllowChunkedLength); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
@@ -23,6 +24,7 @@ type client struct {
 	// onHeaders is called with each head.
 	onHeaders func()
 	err       error
+	meter     streaminfo.Meter
 }
 
 func newClient(s Settings) *client {
@@ -46,6 +48,8 @@ func (f *client) OnStreamEnd() {
 		f.add("to be closed")
 	}
 }
+
+func (f *client) Meter() *streaminfo.Meter { return &f.meter }
 
 func (f *client) ResponseHeaders() *httpmsg.Headers {
 	f.headers.Reset()

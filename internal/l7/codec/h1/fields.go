@@ -11,6 +11,7 @@ import (
 
 // framing is what the headers of a message say about its body and connection.
 type framing struct {
+	size     uint64 // bytes of the fields, as a streaminfo.Meter counts them
 	length   uint64 // content-length
 	sized    bool   // there is one
 	encoding coding
@@ -37,6 +38,9 @@ type fieldParser struct {
 	underscores UnderscoreAction
 	request     bool // host becomes :authority
 }
+
+// fieldOverhead is what a field that is received counts besides its name and value.
+const fieldOverhead = 3
 
 // parse adds the fields in block[at:], which ends with an empty line, to h. It
 // changes the bytes of block; h keeps strings that are cut from it.
@@ -69,6 +73,7 @@ func (p *fieldParser) parse(h *httpmsg.Headers, block []byte, at int, f *framing
 		if !validValue(value) {
 			return badRequest("http1.invalid_characters", "control character in a header value")
 		}
+		f.size += uint64(colon+len(value)) + fieldOverhead
 		dropped := f.dropped
 		if err := p.add(h, stringOf(line[:colon]), stringOf(value), folded, f); err != nil {
 			return err

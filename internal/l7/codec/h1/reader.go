@@ -6,6 +6,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
@@ -38,6 +39,8 @@ const (
 
 // A sink is the side of a codec that a reader reads for.
 type sink interface {
+	// meter returns that of the stream.
+	meter() *streaminfo.Meter
 	// begins checks the first bytes of a message whose head is not complete.
 	begins(p []byte) *codec.Error
 	// onHead takes a complete head, which ends with an empty line. It sets the state.
@@ -62,6 +65,7 @@ type reader struct {
 	partial []byte // a head, or trailers, that came in pieces
 	checked bool   // the start line of partial is complete and right
 
+	counted  int  // bytes that the last Dispatch left behind and that the stream has counted
 	disabled int  // calls of ReadDisable(true) that are not taken back
 	blocked  bool // no new message may begin: too much output waits
 	waiting  bool // the last Dispatch left bytes behind
@@ -113,8 +117,23 @@ func (r *reader) run(data *buffer.Buffer) *codec.Error {
 	return nil
 }
 
+// count adds what came to the meter of the stream. Bytes that are left for the next
+// stream count for both, as in Envoy.
+func (r *reader) count(data *buffer.Buffer) {
+	r.sink.meter().Received += uint64(data.Len() - r.counted)
+	r.counted = data.Len()
+}
+
+// countHead adds the fields of a head to the meter of the stream. Envoy counts a field
+// in a head that has none, too.
+func countHead(m *streaminfo.Meter, f *framing) {
+	m.HeaderReceived += max(f.size, fieldOverhead)
+	m.DecompressedHeaderReceived += m.HeaderReceived
+}
+
 // settle tells the network connection whether to read on, after a Dispatch.
 func (r *reader) settle(data *buffer.Buffer) {
+	r.counted = min(r.counted, data.Len())
 	r.waiting = data.Len() > 0 && !r.wantsRead()
 	r.tellFlow()
 }
@@ -252,6 +271,9 @@ func (r *reader) readChunked(data *buffer.Buffer) *codec.Error {
 			data.Drain(n)
 		}
 	}
+	if err != nil { // as in Envoy the answer comes before the data that it came with
+		return err
+	}
 	if last := r.state == inDone; last || r.body.Len() > 0 {
 		r.sink.onData(&r.body, last)
 		r.body.Drain(r.body.Len())
@@ -263,7 +285,7 @@ func (r *reader) readChunked(data *buffer.Buffer) *codec.Error {
 		r.state = inDone
 		r.sink.onTrailers(trailers)
 	}
-	return err
+	return nil
 }
 
 func (r *reader) inChunks() bool { return r.state >= inChunkSize }
@@ -369,5 +391,6 @@ func (r *reader) readTrailers(data *buffer.Buffer) (*httpmsg.Headers, *codec.Err
 		r.state = inDone
 		return nil, nil
 	}
+	r.sink.meter().HeaderReceived += f.size
 	return trailers, nil
 }

@@ -40,10 +40,11 @@ func (s *requestStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error 
 	}
 	p = append(p, path...)
 	p = append(p, " HTTP/1.1\r\n"...)
+	firstLine := len(p)
 	p = c.out.field(p, "host", authority)
 	p = c.out.fields(p, h, fieldFilter{connection: true, contentLength: !connect})
 	p = c.endHead(p, h, endStream)
-	c.out.commit(append(p, "\r\n"...))
+	c.out.commit(p, firstLine)
 	if hasToken(h.Get(httpmsg.Connection), "close") {
 		c.closing = true
 	}

@@ -19,8 +19,9 @@ func (s *responseStream) EncodeInterim(h *httpmsg.Headers) {
 		return
 	}
 	p := c.statusLine(c.out.beginHead(h), h)
+	firstLine := len(p)
 	p = c.out.fields(p, h, fieldFilter{connection: true})
-	c.out.commit(append(p, "\r\n"...))
+	c.out.commit(p, firstLine)
 }
 
 // EncodeHeaders implements codec.ResponseEncoder.
@@ -37,6 +38,7 @@ func (s *responseStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) {
 	}
 	keep := fieldFilter{connection: accepted, contentLength: !accepted && status >= 200 && status != 204}
 	p := c.statusLine(c.out.beginHead(h), h)
+	firstLine := len(p)
 	p = c.out.fields(p, h, keep)
 	if accepted {
 		c.out.mode, c.closing = unchunked, true
@@ -44,7 +46,7 @@ func (s *responseStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) {
 	} else {
 		p = c.endHead(p, h, status, endStream)
 	}
-	c.out.commit(append(p, "\r\n"...))
+	c.out.commit(p, firstLine)
 	if endStream {
 		c.out.end()
 		c.endResponse()

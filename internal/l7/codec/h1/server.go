@@ -6,6 +6,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
@@ -67,7 +68,7 @@ func (c *ServerConnection) Init(callbacks codec.ServerCallbacks, flow Flow, sett
 	*c = ServerConnection{callbacks: callbacks, stats: stats, shard: shard}
 	c.stream.c = c
 	c.in.init(settings, flow, c, fieldParser{settings.MaxHeaders, settings.Underscores, true})
-	c.out = writer{out: out, settings: settings}
+	c.out = writer{out: out, settings: settings, stream: c}
 	c.version = http11
 }
 
@@ -91,7 +92,10 @@ func (c *ServerConnection) dispatch(data *buffer.Buffer) *codec.Error {
 	if data.Len() > 0 && c.decoder == nil && c.in.state == inHead && c.in.wantsRead() {
 		c.version, c.connect, c.head, c.tunnel = http11, false, false, false
 		c.keepAlive, c.lastOne, c.toTheEnd = false, false, false
-		c.decoder = c.callbacks.NewStream(&c.stream)
+		c.decoder, c.in.counted = c.callbacks.NewStream(&c.stream), 0
+	}
+	if c.decoder != nil && c.in.wantsRead() {
+		c.in.count(data)
 	}
 	if c.in.state == inHead && c.in.partial == nil && c.in.wantsRead() {
 		skipEmptyLines(data)
@@ -179,6 +183,8 @@ func (c *ServerConnection) drop() {
 	c.in.resume()
 }
 
+func (c *ServerConnection) meter() *streaminfo.Meter { return c.decoder.Meter() }
+
 func (c *ServerConnection) begins(p []byte) *codec.Error { return beginsRequest(p, c.in.settings) }
 
 func (c *ServerConnection) onHead(block []byte) *codec.Error {
@@ -219,6 +225,7 @@ func (c *ServerConnection) readHead(block []byte, h *httpmsg.Headers) (body fram
 		c.stats.DroppedHeadersWithUnderscores.Add(c.shard, uint64(body.dropped))
 	}
 	if err == nil {
+		countHead(c.meter(), &body)
 		err = c.checkVersion(&body)
 	}
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
@@ -22,6 +23,15 @@ type log struct {
 
 func (l *log) add(format string, args ...any) {
 	l.entries, l.inData = append(l.entries, fmt.Sprintf(format, args...)), false
+}
+
+// fail adds an error. Data that came with it is not passed on, so data before it is
+// forgotten: that depends on how the input is cut.
+func (l *log) fail(format string, args ...any) {
+	if l.inData {
+		l.entries = l.entries[:len(l.entries)-1]
+	}
+	l.add(format, args...)
 }
 
 func (l *log) headers(what string, h *httpmsg.Headers) {
@@ -62,6 +72,7 @@ type server struct {
 	// onHeaders is called with each head.
 	onHeaders func()
 	err       error
+	meter     streaminfo.Meter
 }
 
 func newServer(s Settings) *server {
@@ -96,6 +107,8 @@ func (f *server) NewStream(enc codec.ResponseEncoder) codec.RequestDecoder {
 	return f
 }
 
+func (f *server) Meter() *streaminfo.Meter { return &f.meter }
+
 func (f *server) RequestHeaders() *httpmsg.Headers {
 	f.headers.Reset()
 	return &f.headers
@@ -126,7 +139,7 @@ func (f *server) DecodeTrailers(h *httpmsg.Headers) {
 }
 
 func (f *server) OnProtocolError(err *codec.Error) {
-	f.add("error %d %s", err.Status, err.Detail)
+	f.fail("error %d %s", err.Status, err.Detail)
 	f.done()
 }
 func (f *server) OnReset(reason httpmsg.ResetReason) { f.add("reset %v", reason) }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
 // A bodyMode says how a body is written.
@@ -17,10 +18,14 @@ const (
 	unchunked                 // as it comes: until the connection closes, or a tunnel
 )
 
+// metered is who has the meter of the stream that is written.
+type metered interface{ meter() *streaminfo.Meter }
+
 // A writer appends one message at a time to the output.
 type writer struct {
 	out      *buffer.Buffer
 	settings *Settings
+	stream   metered
 	mode     bodyMode
 	left     uint64 // bytes that content-length still promises
 	// misframed: the body was not as long as content-length promised.
@@ -54,8 +59,15 @@ func (w *writer) beginHead(h *httpmsg.Headers) []byte {
 	return w.begin(headSize(h))
 }
 
-// commit adds p, which began with what begin returned, to the output.
-func (w *writer) commit(p []byte) {
+// commit adds p and an empty line to the output. p began with what begin returned:
+// it is a first line of that length, and fields.
+func (w *writer) commit(p []byte, firstLine int) {
+	fields := uint64(len(p) - firstLine)
+	p = append(p, "\r\n"...)
+	m := w.stream.meter()
+	m.Sent += uint64(len(p))
+	m.HeaderSent += fields
+	m.DecompressedHeaderSent += fields
 	room := w.rooms[0]
 	switch {
 	case room == nil:
@@ -128,7 +140,7 @@ func (w *writer) setLength(contentLength string) {
 
 // data appends a piece of the body and empties data.
 func (w *writer) data(data *buffer.Buffer, last bool) {
-	n := data.Len()
+	n, before := data.Len(), w.out.Len()
 	switch w.mode {
 	case chunked:
 		if n > 0 {
@@ -148,6 +160,7 @@ func (w *writer) data(data *buffer.Buffer, last bool) {
 	default:
 		data.Drain(n)
 	}
+	w.stream.meter().Sent += uint64(w.out.Len() - before)
 	if last {
 		w.end()
 	}
@@ -166,10 +179,11 @@ func (w *writer) trailers(h *httpmsg.Headers) {
 	if w.mode == chunked {
 		w.keys, w.proper = nil, false
 		p := append(w.begin(headSize(h)), "0\r\n"...)
+		lastChunk := len(p)
 		if w.settings.EnableTrailers {
 			p = w.fields(p, h, fieldFilter{})
 		}
-		w.commit(append(p, "\r\n"...))
+		w.commit(p, lastChunk)
 	}
 	w.end()
 }
