@@ -32,7 +32,8 @@ func (f *filter) nextAttempt() {
 // choose makes u the attempt that answers, and ends all others.
 func (f *filter) choose(u *upstreamRequest) {
 	for _, other := range f.pool {
-		if other != u {
+		if other != u && other.pending() {
+			f.failed(other, "another attempt answered first", decision{})
 			other.reset()
 		}
 	}
@@ -79,11 +80,12 @@ func (f *filter) startResponse(u *upstreamRequest) {
 
 // onHeaders receives the headers of a response.
 func (f *filter) onHeaders(u *upstreamRequest, endStream bool) {
-	retried, refused := f.retryResponse(u)
-	if retried || f.redirected(u) {
+	d := f.retryResponse(u)
+	if d.again || f.redirected(u) {
 		return
 	}
-	if refused && f.answerExpected(u) {
+	if d.refused && f.answerExpected(u) {
+		f.failed(u, "response", d)
 		u.recordOutcome(u.status)
 		u.reset()
 		return
@@ -115,8 +117,8 @@ func (f *filter) responseComplete(u *upstreamRequest) {
 }
 
 // onReset: the stream of an attempt ended early, or there was none to be had.
-func (f *filter) onReset(u *upstreamRequest, reason httpmsg.ResetReason, transportFailure string) {
-	if f.retryReset(u, reason, false) {
+func (f *filter) onReset(u *upstreamRequest, reason httpmsg.ResetReason, outcome, transportFailure string) {
+	if f.retryReset(u, reason, outcome, false) {
 		return
 	}
 	x := upstreamReset(reason, transportFailure, f.attempts > 1, f.responseStarted)

@@ -20,9 +20,9 @@ const (
 	millionths  = 1_000_000
 )
 
-// tryAgain arranges another attempt, if one is wanted and allowed. refused says that
-// one was wanted but not allowed; a flag tells why. response is nil if there is none.
-func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) (again, refused bool) {
+// tryAgain arranges another attempt, if one is wanted and allowed. A flag tells, too,
+// why one is not allowed. response is nil if there is none.
+func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) decision {
 	r, s := &f.retry, f.cluster.Stats()
 	if r.held != nil && !wanted {
 		s.UpstreamRqRetrySuccess.Inc(f.shard)
@@ -31,12 +31,12 @@ func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) (again, 
 	r.release()
 	switch {
 	case !wanted:
-		return false, false
+		return decision{why: "retry_on does not cover it"}
 	case r.remaining == 0:
 		s.UpstreamRqRetryLimitExceeded.Inc(f.shard)
 		f.named.countRetry(f.shard, retryLimitExceeded)
 		f.info.Flags |= streaminfo.UpstreamRetryLimitExceeded
-		return false, true
+		return decision{refused: true, why: "no retries left"}
 	}
 	r.remaining--
 	limits := f.cluster.Resources(f.forward.Priority)
@@ -44,21 +44,25 @@ func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) (again, 
 		s.UpstreamRqRetryOverflow.Inc(f.shard)
 		f.named.countRetry(f.shard, retryOverflow)
 		f.info.Flags |= streaminfo.UpstreamOverflow
-		f.cfg.log.Debugf("cluster %s: no retry, circuit breaker max_retries of priority %s is open",
-			f.cluster.Name(), f.forward.Priority)
-		return false, true
+		why := "retry circuit breaker is open"
+		if limits.RetryBudget != nil {
+			why = "retry budget is used up"
+		}
+		f.cfg.log.Debugf("cluster %s, priority %s: no retry, %s", f.cluster.Name(), f.forward.Priority, why)
+		return decision{refused: true, why: why}
 	}
 	r.held = limits
 	use := runtimeconf.Fraction{Key: "upstream.use_retry", Millionths: millionths}
 	if !use.Enabled(f.cfg.runtime.Snapshot(), f.d.Random()) {
 		r.release()
-		return false, false
+		return decision{why: "runtime upstream.use_retry is off"}
 	}
 	s.UpstreamRqRetry.Inc(f.shard)
 	f.named.countRetry(f.shard, retryMade)
 	r.waiting, r.late = true, late
-	arm(f.d, &f.timers.retry, f, (*filter).onBackoff, f.backoff(response))
-	return true, false
+	after := f.backoff(response)
+	arm(f.d, &f.timers.retry, f, (*filter).onBackoff, after)
+	return decision{again: true, after: after}
 }
 
 // backoff returns how long to wait before the next attempt: as long as the response

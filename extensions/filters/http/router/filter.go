@@ -307,6 +307,9 @@ func (f *filter) stop() {
 	}
 	f.over = true
 	for _, u := range f.pool {
+		if u.pending() && !u.gotHeaders {
+			f.failed(u, "the request ended first", decision{})
+		}
 		u.reset()
 	}
 	f.stopRetries()

@@ -175,39 +175,45 @@ func grpcCondition(status int) route.RetryOn {
 	}
 }
 
-// retryReset decides about an attempt that ended early, and reports whether the
-// request is sent again. late says that it ended because its time was over.
-func (f *filter) retryReset(u *upstreamRequest, reason httpmsg.ResetReason, late bool) bool {
-	if f.responseStarted || !f.retry.possible() || u.retried {
-		return false
+// retryReset decides about an attempt that ended early, with that outcome, and reports
+// whether the request is sent again. late says that it ended because its time was over.
+func (f *filter) retryReset(u *upstreamRequest, reason httpmsg.ResetReason, outcome string, late bool) bool {
+	var d decision
+	switch {
+	case f.responseStarted || !f.retry.possible():
+		d = f.noRetries()
+	case u.retried:
+		d.why = "another attempt had taken its place"
+	default:
+		d = f.tryAgain(f.retriesReset(u, reason), late, nil)
 	}
-	if again, _ := f.tryAgain(f.retriesReset(u, reason), late, nil); !again {
-		return false
+	f.failed(u, outcome, d)
+	if d.again {
+		u.recordOutcome(resetStatus(reason))
 	}
-	u.recordOutcome(resetStatus(reason))
-	return true
+	return d.again
 }
 
-// retryResponse decides about response headers: retried is set if the request is
-// sent again instead, refused if it should be and cannot.
-func (f *filter) retryResponse(u *upstreamRequest) (retried, refused bool) {
+// retryResponse decides about response headers.
+func (f *filter) retryResponse(u *upstreamRequest) decision {
 	if !f.retry.possible() {
-		return false, false
+		return decision{}
 	}
 	wanted := f.retriesResponse(&u.response, u.status)
 	if u.retried {
-		return false, wanted
+		return decision{refused: wanted, why: "another attempt had taken its place"}
 	}
-	retried, refused = f.tryAgain(wanted, false, &u.response)
-	if !retried {
-		return false, refused
+	d := f.tryAgain(wanted, false, &u.response)
+	if !d.again {
+		return d
 	}
 	u.recordOutcome(u.status)
 	if f.cfg.dynamicStats {
 		f.cluster.Stats().RetryResponses.Record(f.shard, f.basicStatus(u.status))
 	}
+	f.failed(u, "response", d)
 	u.reset()
-	return true, false
+	return d
 }
 
 // hedge makes another attempt beside u, which is late.
@@ -215,7 +221,7 @@ func (f *filter) hedge(u *upstreamRequest) {
 	if f.responseStarted || !f.retry.possible() {
 		return
 	}
-	u.retried, _ = f.tryAgain(true, true, nil)
+	u.retried = f.tryAgain(true, true, nil).again
 }
 
 // possible reports whether the request may still be sent again.

@@ -172,7 +172,7 @@ func TestRetryCircuitBreaker(t *testing.T) {
 	b.ready().Respond(true, ":status", "503")
 	b.wantReply("503 [UO] via_upstream\nx-envoy-upstream-service-time: 0")
 	b.wantStats("cluster.a.upstream_rq_retry_overflow=1", "cluster.a.upstream_rq_retry=0")
-	if len(b.log.Lines) != 1 || !strings.Contains(b.log.Lines[0], "max_retries") {
+	if len(b.log.Lines) != 1 || !strings.Contains(b.log.Lines[0], "retry circuit breaker is open") {
 		t.Errorf("log %q", b.log.Lines)
 	}
 }

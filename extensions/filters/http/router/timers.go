@@ -106,6 +106,7 @@ func (f *filter) onResponseTimeout() {
 		f.named.countTimeout(f.shard)
 		u.recordTimeout()
 		awaiting := !u.gotHeaders
+		f.failed(u, "no whole response within the timeout of "+f.timeouts.response.String(), decision{why: "the time of the request is over"})
 		u.reset()
 		if awaiting {
 			f.countAbort(u, f.timeouts.status)
@@ -128,7 +129,7 @@ func (u *upstreamRequest) onPerTryTimeout() {
 		return
 	}
 	f.cluster.Stats().UpstreamRqPerTryTimeout.Inc(f.shard)
-	u.onTimeout("upstream_per_try_timeout")
+	u.onTimeout("upstream_per_try_timeout", "no response within per_try_timeout of "+f.timeouts.perTry.String())
 }
 
 // onPerTryIdleTimeout: nothing was received from the upstream for too long.
@@ -141,15 +142,15 @@ func (u *upstreamRequest) onPerTryIdleTimeout() {
 		return
 	}
 	f.cluster.Stats().UpstreamRqPerTryIdleTimeout.Inc(f.shard)
-	u.onTimeout("upstream_per_try_idle_timeout")
+	u.onTimeout("upstream_per_try_idle_timeout", "nothing received within per_try_idle_timeout of "+f.timeouts.perTryIdle.String())
 }
 
 // onTimeout ends an attempt that is late.
-func (u *upstreamRequest) onTimeout(details string) {
+func (u *upstreamRequest) onTimeout(details, outcome string) {
 	f := u.f
 	u.recordTimeout()
 	u.reset()
-	if f.retryReset(u, httpmsg.ResetLocalReset, true) {
+	if f.retryReset(u, httpmsg.ResetLocalReset, outcome, true) {
 		return
 	}
 	f.countAbort(u, f.timeouts.status)
@@ -161,7 +162,7 @@ func (u *upstreamRequest) onMaxDuration() {
 	f := u.f
 	f.cluster.Stats().UpstreamRqMaxDurationReached.Inc(f.shard)
 	u.reset()
-	if f.retryReset(u, httpmsg.ResetLocalReset, false) {
+	if f.retryReset(u, httpmsg.ResetLocalReset, "max_stream_duration is reached", false) {
 		return
 	}
 	f.fail(maxStreamDuration(f.complete))

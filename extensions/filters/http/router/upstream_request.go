@@ -43,6 +43,7 @@ type attempt struct {
 	stream upstream.RequestStream     // while open
 	conn   *upstream.StreamConnection // of the stream
 	host   upstream.Host              // nil until one was picked
+	reused bool                       // the connection served others before
 
 	// What the router gave to be sent: headers only, the last of the body, trailers.
 	headersOnly, bodyEnds bool
@@ -142,6 +143,7 @@ func (u *upstreamRequest) OnStreamReady(s upstream.RequestStream, host upstream.
 	f := u.f
 	f.meter(u)
 	u.phase, u.cancel, u.stream, u.host, u.conn = open, nil, s, host, s.Connection()
+	u.reused = u.conn.Reused
 	f.triedHosts = append(f.triedHosts, host)
 	f.named.countRequest(f.shard)
 	u.describeStream()
@@ -161,24 +163,32 @@ func (u *upstreamRequest) OnStreamFailure(p upstream.PoolFailure, reason string,
 	f := u.f
 	if p == upstream.NoHealthyHost {
 		u.phase, u.cancel = idle, nil
+		f.failed(u, "no healthy host", decision{why: "a retry would find none either"})
 		u.clear() // it was no attempt for upstream logs
 		f.countResponse(503, nil, false)
 		f.fail(noHealthyUpstream())
 		return
 	}
-	u.cancel, u.host, u.flags, u.up.FailureReason = nil, host, resetFlags[poolReset(p)], reason
 	if p == upstream.Overflow {
-		u.up.FailureReason = "" // the reason is for operators of this proxy, not a failure of a transport
+		// No host is to blame, and reason names a limit: no transport failed.
+		outcome := "circuit breaker " + reason + " of priority " + f.forward.Priority.String() + " is open"
+		f.cfg.log.Debugf("cluster %s: %s", f.cluster.Name(), outcome)
+		u.endUnmade(p, "", nil)
+		f.onReset(u, poolReset(p), outcome, "")
+		return
 	}
+	u.endUnmade(p, reason, host)
+	f.onReset(u, poolReset(p), poolReset(p).String(), reason)
+}
+
+// endUnmade ends an attempt that got no stream.
+func (u *upstreamRequest) endUnmade(p upstream.PoolFailure, reason string, host upstream.Host) {
+	u.cancel, u.host, u.flags, u.up.FailureReason = nil, host, resetFlags[poolReset(p)], reason
 	if host != nil {
-		f.triedHosts = append(f.triedHosts, host)
+		u.f.triedHosts = append(u.f.triedHosts, host)
 		u.describeHost()
 	}
 	u.detach()
-	if p == upstream.Overflow {
-		f.cfg.log.Debugf("cluster %s: circuit breaker %s of priority %s is open", f.cluster.Name(), reason, f.forward.Priority)
-	}
-	f.onReset(u, poolReset(p), u.up.FailureReason)
 }
 
 // --- the request --------------------------------------------------------------------
@@ -186,6 +196,7 @@ func (u *upstreamRequest) OnStreamFailure(p upstream.PoolFailure, reason string,
 func (u *upstreamRequest) sendHeaders() {
 	f := u.f
 	if err := u.stream.EncodeHeaders(f.headers, u.headersOnly); err != nil {
+		f.failed(u, "the request cannot be sent: "+err.Error(), decision{why: "no host could get it"})
 		u.reset()
 		f.fail(unsendable(err))
 		return

@@ -119,7 +119,7 @@ func (u *upstreamRequest) OnReset(reason httpmsg.ResetReason, transportFailure s
 	u.up.FailureReason = transportFailure
 	u.flags |= resetFlags[reason]
 	u.detach()
-	u.f.onReset(u, reason, transportFailure)
+	u.f.onReset(u, reason, reason.String(), transportFailure)
 }
 
 // pause stops (true) or resumes the response's bytes, if there are more.
