@@ -11,6 +11,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/api/why"
 )
 
 // Context is what the factory of any extension may use. Main goroutine, except
@@ -29,6 +30,8 @@ type Context struct {
 	AccessLogs AccessLogs
 	// Files opens the files of access loggers.
 	Files accesslog.Files
+	// Why remembers the answers that the proxy makes; it may be nil. Any goroutine.
+	Why why.Recorder
 	// LookupEnv is os.LookupEnv, or what stands for it; nil for an empty environment.
 	LookupEnv func(name string) (value string, ok bool)
 }

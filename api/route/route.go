@@ -22,6 +22,8 @@ type Table interface {
 	// Match returns the first route that fits, nil if none does. random picks among
 	// weighted clusters and decides runtime fractions. info may be nil.
 	Match(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) *Route
+	// VirtualHost returns that of a request, nil if it has none.
+	VirtualHost(h *httpmsg.Headers) *VirtualHost
 	// Explain says why Match returns what it returns. It costs more than Match.
 	Explain(h *httpmsg.Headers, info *streaminfo.Stream, random uint64) *Explanation
 	// InternalOnlyHeaders lists lower-case names of headers that requests from outside

@@ -28,6 +28,7 @@ type Answer struct {
 	Random uint64
 	// Body is the text that was sent.
 	Body string
-	// Connection says in words what became of the downstream connection.
-	Connection string
+	// Connection says in words what became of the downstream connection, and
+	// CloseReason why, if the proxy ended it.
+	Connection, CloseReason string
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/observe/admin"
 	"github.com/nuncio-proxy/nuncio/internal/observe/oplog"
 	"github.com/nuncio-proxy/nuncio/internal/observe/stats"
+	"github.com/nuncio-proxy/nuncio/internal/observe/why"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/cluster"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/dns"
 )
@@ -78,6 +79,7 @@ type Server struct {
 	listeners *listener.Manager // main goroutine
 	routes    []*routev3.RouteConfiguration
 	drain     *drain.Decision
+	answers   *why.Log
 	admin     *admin.Server // nil if the bootstrap has none
 
 	// atomic
@@ -197,13 +199,18 @@ func (s *Server) build(errs *conf.Errors) {
 		Shards: len(s.workers) + 1, Stats: root.Scope("filesystem."),
 		FlushInterval: s.options.FileFlushInterval, FlushMinSize: int(s.options.FileFlushMinSize) << 10,
 	})
+	http := s.log.Logger("http")
+	s.answers = why.New(why.Config{
+		Shards: len(s.workers) + 1, LogEnabled: func() bool { return http.Enabled(oplog.LevelDebug) },
+		LogLine: func(line string) { http.Debugf("%s", line) },
+	})
 	s.drain = drain.New(drain.Config{
 		Strategy: drain.Strategy(s.options.DrainStrategy), Time: s.options.DrainTime, Now: time.Now,
 	})
 	ctx := extension.Context{
 		Registry: s.registry, Stats: root, Runtime: s.runtime, Server: (*serverView)(s),
 		Log: s.log.Logger("config"), Files: s.files,
-		LookupEnv: s.lookupEnv,
+		LookupEnv: s.lookupEnv, Why: s.answers,
 	}
 	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv, Context: ctx})
 	ctx.Formats = s.formats
@@ -216,7 +223,7 @@ func (s *Server) build(errs *conf.Errors) {
 	ctx.Clusters = s.clusters
 	static := path.Field("static_resources")
 	s.parseClusters(static.Field("clusters"), errs)
-	ctx.Log = s.log.Logger("http")
+	ctx.Log = http
 	s.listeners = listener.NewManager(listener.Options{
 		Context: ctx, Main: s.main, Workers: s.workers, Resolve: extension.Unpack, Drain: s.drain,
 		ConnectionIDs: &s.connectionIDs, Open: &s.openConnections, MeasureRTT: s.formats.WantsRTT,

@@ -21,6 +21,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/why"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 )
 
@@ -82,6 +83,7 @@ type config struct {
 	connStats  network.ConnectionStats
 	http1      h1.Settings
 	log        extension.Logger
+	why        why.Recorder // nil: answers are not recorded
 	drain      network.DrainDecision
 	workers    []*worker
 
@@ -169,7 +171,7 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	m := msg.(*hcmv3.HttpConnectionManager)
 	before := len(*errs)
 	conf.Check(m, Fields, path, errs)
-	cfg := &config{log: ctx.Log, drain: ctx.Listener.Drain, localAddress: f.LocalAddress}
+	cfg := &config{log: ctx.Log, why: ctx.Why, drain: ctx.Listener.Drain, localAddress: f.LocalAddress}
 	httpCtx := cfg.openStats(m, ctx)
 	cfg.readTimeouts(m, path, errs)
 	cfg.readAddresses(m, ctx.Context, path, errs)

@@ -133,6 +133,9 @@ func (t fixedTable) Explain(*httpmsg.Headers, *streaminfo.Stream, uint64) *route
 	return nil
 }
 
+// VirtualHost implements route.Table.
+func (t fixedTable) VirtualHost(*httpmsg.Headers) *route.VirtualHost { return nil }
+
 func (t fixedTable) InternalOnlyHeaders() []string { return t.internal }
 
 // fakeIDs gives all requests the same id.

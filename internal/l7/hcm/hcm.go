@@ -17,6 +17,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/why"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 )
@@ -68,6 +69,8 @@ type worker struct {
 	// date is the value of the date header, made once a second.
 	date     string
 	dateUnix int64
+	// answer is what the recorder of answers is told, used again for each.
+	answer why.Answer
 }
 
 // maxFreeStreams bounds the streams that a worker keeps for later.
@@ -83,6 +86,7 @@ func (w *worker) dateHeader(now time.Time) string {
 func (w *worker) recycleEnded() {
 	for i, s := range w.ended {
 		w.ended[i] = nil
+		s.explain()
 		if s.reset() && len(w.free) < maxFreeStreams {
 			w.free = append(w.free, s)
 		}

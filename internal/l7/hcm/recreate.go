@@ -25,6 +25,7 @@ func (s *stream) recreate(f *activeFilter, response *httpmsg.Headers) bool {
 		s.enc.ReadDisable(false)
 	}
 	m, enc, trailers := s.m, s.enc, s.request.trailers
+	s.continued = true
 	s.finish()
 	n := m.newStream()
 	n.codecSide, s.codecSide = s.codecSide, n.codecSide

@@ -80,11 +80,13 @@ func (s *stream) makeLocalReply(from httpfilter.LocalReply) (end bool) {
 		from.Modify(h)
 	}
 	s.info.ResponseCode = from.Status
+	s.repliedHere = true
 	r := reply{status: from.Status, body: from.Body, contentType: plainText}
 	given := h.Get(httpmsg.ContentType)
 	if s.cfg.localReply != nil {
 		s.cfg.localReply.rewrite(s, h, &r)
 	}
+	s.replyBody = r.body
 	switch {
 	case s.request.headers != nil && isGRPC(s.request.headers):
 		s.grpcReply(h, &from, &r)

@@ -22,7 +22,8 @@ func (namedTable) Match(*httpmsg.Headers, *streaminfo.Stream, uint64) *route.Rou
 func (namedTable) Explain(*httpmsg.Headers, *streaminfo.Stream, uint64) *route.Explanation {
 	return nil
 }
-func (namedTable) InternalOnlyHeaders() []string { return nil }
+func (namedTable) VirtualHost(*httpmsg.Headers) *route.VirtualHost { return nil }
+func (namedTable) InternalOnlyHeaders() []string                   { return nil }
 
 func buildScopes(t testing.TB, text string) (*scopes, []string, *conf.Errors) {
 	t.Helper()

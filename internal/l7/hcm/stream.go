@@ -44,9 +44,11 @@ type exchange struct {
 	response   path
 	route      *route.Route
 	routeKnown bool
+	table      route.Table   // that the route was looked up in, nil before
 	resolving  time.Duration // in look-ups of the route, if that is recorded
 	random     uint64
 	entry      format.Entry // see entryFor
+	replyBody  string       // of a response that was made here
 	// main is where the filters of all requests wait while those of an upgrade serve
 	// this one; nil otherwise.
 	main []activeFilter
@@ -61,6 +63,8 @@ type exchange struct {
 	responseComplete bool
 	upgraded         bool
 	recreated        bool // continues the request of a stream that ended
+	continued        bool // another stream continues the request
+	repliedHere      bool // the response was made here
 	last             bool // the connection ends with this stream
 	ended            bool
 
@@ -149,6 +153,10 @@ func (s *stream) resolveRoute() *route.Route {
 			if v := s.route.VirtualHost; v != nil {
 				s.info.VirtualHostName, s.info.VirtualHostMetadata = v.Name, v.Metadata
 			}
+		} else if s.table != nil {
+			if v := s.table.VirtualHost(s.request.headers); v != nil {
+				s.info.VirtualHostName, s.info.VirtualHostMetadata = v.Name, v.Metadata
+			}
 		}
 	}
 	return s.route
@@ -161,8 +169,8 @@ func (s *stream) matchRoute() {
 		since = r.clock()
 	}
 	s.info.RouteResolutions++
-	if t := s.cfg.table(s.request.headers); t != nil {
-		s.route = t.Match(s.request.headers, &s.info, s.random)
+	if s.table = s.cfg.table(s.request.headers); s.table != nil {
+		s.route = s.table.Match(s.request.headers, &s.info, s.random)
 	}
 	if r := s.cfg.resolution; r != nil {
 		s.resolving += r.clock().Sub(since)

@@ -149,7 +149,7 @@ func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtual
 	if p := cfg.GetRetryPolicy(); p != nil {
 		scope.retry = b.retryPolicy(p, path.Field("retry_policy"))
 	}
-	v := &virtualHost{name: cfg.GetName(), cutParams: b.cutParams, tls: cfg.GetRequireTls(), redirect: tlsRedirect(scope.public)}
+	v := &virtualHost{public: scope.public, cutParams: b.cutParams, tls: cfg.GetRequireTls(), redirect: tlsRedirect(scope.public)}
 	scope.routeList(&v.routes, cfg.GetRoutes(), path.Field("routes"))
 	v.tree = scope.tree(cfg, path)
 	return v

@@ -15,7 +15,7 @@ func (t *Table) Explain(h *httpmsg.Headers, info *streaminfo.Stream, random uint
 	if d.host == nil {
 		return &route.Explanation{Reason: t.hosts.missing(h)}
 	}
-	x := &route.Explanation{VirtualHost: d.host.name, Domain: d.pattern}
+	x := &route.Explanation{VirtualHost: d.host.public.Name, Domain: d.pattern}
 	v := d.host
 	switch {
 	case h.Get(httpmsg.XForwardedProto) == "":

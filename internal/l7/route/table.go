@@ -56,9 +56,17 @@ func (t *Table) Match(h *httpmsg.Headers, info *streaminfo.Stream, random uint64
 	}
 }
 
+// VirtualHost implements route.Table.
+func (t *Table) VirtualHost(h *httpmsg.Headers) *route.VirtualHost {
+	if v := t.hosts.find(h).host; v != nil {
+		return v.public
+	}
+	return nil
+}
+
 // A virtualHost holds the routes of a group of domains.
 type virtualHost struct {
-	name      string
+	public    *route.VirtualHost
 	routes    routeList
 	tree      matcher.Tree // in place of routes; its actions are *action
 	cutParams bool         // ignore_path_parameters_in_path_matching

@@ -56,6 +56,9 @@ func (e *entry) explain() *explanation {
 		Listener: c.ListenerName, Chain: c.FilterChainName, Client: c.Remote.String(), Connection: e.fate,
 		Route: s.RouteName, Cluster: s.Upstream.ClusterRaw, Failure: s.Upstream.FailureReason,
 	}
+	if e.reason != "" {
+		x.Connection += ": " + e.reason
+	}
 	if e.hasRequest {
 		e.restore()
 		x.Method = e.request.Get(httpmsg.Method)

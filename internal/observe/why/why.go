@@ -59,6 +59,7 @@ type entry struct {
 	random     uint64
 	body       string
 	fate       string // of the connection
+	reason     string // of it, "" for none
 }
 
 // Record implements why.Recorder.
@@ -95,7 +96,7 @@ func (e *entry) take(a *why.Answer) {
 	if e.connection.FilterState != nil { // other streams may still change it
 		e.connection.FilterState = maps.Clone(e.connection.FilterState)
 	}
-	e.routes, e.random, e.body, e.fate = a.Routes, a.Random, a.Body, a.Connection
+	e.routes, e.random, e.body, e.fate, e.reason = a.Routes, a.Random, a.Body, a.Connection, a.CloseReason
 }
 
 // last returns copies of the last n answers that pass want, the newest first.
