@@ -173,7 +173,7 @@ const badSense = `static_resources:
               "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
   clusters:
   - name: up
-    lb_policy: RING_HASH
+    lb_policy: CLUSTER_PROVIDED
     load_assignment: {cluster_name: up}
 `
 
