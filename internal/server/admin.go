@@ -97,7 +97,7 @@ func (s *Server) buildAdmin(ctx extension.Context, path conf.Path, errs *conf.Er
 		ReopenLogs:        s.ReopenLogs,
 		ProfilePath:       profile,
 		HotRestartVersion: hotRestartVersion(&s.options),
-		Endpoints:         s.store.Endpoints(),
+		Endpoints:         append(s.store.Endpoints(), s.answers.Endpoint()),
 		AccessLog:         s.adminAccessLog(logs),
 		Log:               func(line string) { s.log.Logger("admin").Warnf("%s", line) },
 	})
@@ -204,6 +204,7 @@ func (s *Server) configSections() []admin.ConfigSection {
 			return &adminv3.BootstrapConfigDump{Bootstrap: b, LastUpdated: timestamppb.New(s.started)}
 		}},
 		{Dump: s.dumpClusters},
+		{Endpoints: true, Dump: s.dumpEndpoints},
 		{Dump: func(match func(string) bool) proto.Message {
 			dump := new(adminv3.ListenersConfigDump)
 			for _, l := range s.bootstrap.GetStaticResources().GetListeners() {

@@ -190,7 +190,7 @@ func (t Thresholds) message(priority corev3.RoutingPriority) *clusterv3.CircuitB
 func (h *HostStatus) message() *adminv3.HostStatus {
 	counter, gauge := adminv3.SimpleMetric_COUNTER, adminv3.SimpleMetric_GAUGE
 	return &adminv3.HostStatus{
-		Address: addressMessage(h.Address),
+		Address: AddressMessage(h.Address),
 		Stats: []*adminv3.SimpleMetric{
 			{Name: "cx_connect_fail", Type: counter, Value: h.CxConnectFail},
 			{Name: "cx_total", Type: counter, Value: h.CxTotal},

@@ -54,9 +54,9 @@ func listenersMessage(listeners []ListenerStatus) *adminv3.Listeners {
 		status := &adminv3.ListenerStatus{Name: l.Name}
 		for i, a := range l.Addresses {
 			if i == 0 {
-				status.LocalAddress = addressMessage(a)
+				status.LocalAddress = AddressMessage(a)
 			} else {
-				status.AdditionalLocalAddresses = append(status.AdditionalLocalAddresses, addressMessage(a))
+				status.AdditionalLocalAddresses = append(status.AdditionalLocalAddresses, AddressMessage(a))
 			}
 		}
 		msg.ListenerStatuses = append(msg.ListenerStatuses, status)
@@ -64,7 +64,8 @@ func listenersMessage(listeners []ListenerStatus) *adminv3.Listeners {
 	return msg
 }
 
-func addressMessage(a address.Address) *corev3.Address {
+// AddressMessage is an address as admin shows it.
+func AddressMessage(a address.Address) *corev3.Address {
 	if a.IsUnix() {
 		return &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: a.Path()}}}
 	}

@@ -174,9 +174,10 @@ func (c *Cluster) setHosts(hosts []*host.Host) {
 			h.Drain()
 		}
 	}
-	if changed {
-		c.members.change.Inc(stats.Any)
+	if !changed {
+		return
 	}
+	c.members.change.Inc(stats.Any)
 	total, healthy, degraded, excluded := set.Counts()
 	c.members.total.Set(uint64(total))
 	c.members.healthy.Set(uint64(healthy))

@@ -127,6 +127,9 @@ func (h *Host) Stats() *Stats { return &h.stats }
 // Locality returns where the host runs.
 func (h *Host) Locality() Locality { return h.config.Locality }
 
+// LocalityWeight returns the weight of where the host runs, 0 for none.
+func (h *Host) LocalityWeight() uint32 { return h.config.LocalityWeight }
+
 // Added returns when the host came into the cluster.
 func (h *Host) Added() time.Time { return h.config.Added }
 
