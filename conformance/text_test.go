@@ -101,6 +101,10 @@ var (
 	timeLeft    = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )14\d{3}\b`)
 	serviceTime = regexp.MustCompile(`(?im)^(x-envoy-upstream-service-time: )\d+`)
 	updated     = regexp.MustCompile(`("last_updated": ")[^"]*"`)
+	// Protobuf varies the start of its debug output so that nobody reads it.
+	debugMark = regexp.MustCompile(`goo\.gle/debug\w+ +`)
+	// What there is in admin is described in words of our own, and more of it.
+	endpoints = regexp.MustCompile(`(?s)^((?:invalid path\. )?admin commands are:\n).*`)
 	// The first digit of the third group tells whether and why the request is traced.
 	requestID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
 )
@@ -131,6 +135,8 @@ func (n *names) normalize(text string) string {
 	text = updated.ReplaceAllString(text, `${1}NOW"`)
 	text = timeLeft.ReplaceAllString(text, "${1}15000 less what has passed")
 	text = serviceTime.ReplaceAllString(text, "${1}MS")
+	text = endpoints.ReplaceAllString(text, "${1}LIST")
+	text = debugMark.ReplaceAllString(text, "goo.gle/debug ")
 	text = requestID.ReplaceAllString(text, "UUID-$1")
 	if n.log != "" {
 		text = strings.ReplaceAll(text, n.log, "{log}")
