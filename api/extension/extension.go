@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 )
@@ -73,7 +74,8 @@ func (r *Registry) All() iter.Seq[Factory] {
 }
 
 // Unpack returns the message packed in a typed_config field at path. An unknown
-// type, or bytes that do not fit it, goes to errs, and Unpack returns nil.
+// type, or bytes that do not fit it, goes to errs, and Unpack returns nil. So does a
+// TypedStruct: those of known types were replaced when the configuration was read.
 func Unpack(a *anypb.Any, path conf.Path, errs *conf.Errors) proto.Message {
 	if a == nil {
 		errs.Add(path, "must be set")
@@ -84,5 +86,15 @@ func Unpack(a *anypb.Any, path conf.Path, errs *conf.Errors) proto.Message {
 		errs.Add(path, "no implementation is registered for type %s", a.GetTypeUrl())
 		return nil
 	}
+	if unknown, ok := msg.(typedStruct); ok {
+		errs.Add(path, "no implementation is registered for type %s", unknown.GetTypeUrl())
+		return nil
+	}
 	return msg
+}
+
+// typedStruct is what the TypedStructs of xds.type.v3 and udpa.type.v1 have in common.
+type typedStruct interface {
+	GetTypeUrl() string
+	GetValue() *structpb.Struct
 }

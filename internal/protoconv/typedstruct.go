@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
@@ -16,6 +17,23 @@ import (
 
 func isTypedStruct(name protoreflect.FullName) bool {
 	return name == "xds.type.v3.TypedStruct" || name == "udpa.type.v1.TypedStruct"
+}
+
+// standsForUnknown reports whether the entries of a TypedStruct name a type that nobody
+// knows. Such a message stays what it is: whoever reads it may not need it.
+func standsForUnknown(entries []entry) bool {
+	for _, e := range entries {
+		if key := deref(e.key).Value; key == "type_url" || key == "typeUrl" {
+			url := deref(e.value).Value
+			return url != "" && !isKnown(url)
+		}
+	}
+	return false
+}
+
+func isKnown(url string) bool {
+	_, err := protoregistry.GlobalTypes.FindMessageByURL(url)
+	return err == nil
 }
 
 // typedStruct decodes the entries of a TypedStruct, type_url and value, into
@@ -40,9 +58,12 @@ func (d *decoder) typedStruct(n *yaml.Node, entries []entry, m protoreflect.Mess
 	d.pack(n, url, content, m, path, here, depth+1)
 }
 
-// typedStruct replaces the packed TypedStruct by the message it stands for, and
-// walks that.
+// typedStruct replaces the packed TypedStruct by the message it stands for, if that is
+// known, and walks it.
 func (v *validator) typedStruct(packed *anypb.Any, typed protoreflect.Message, path conf.Path, depth int) (changed bool) {
+	if url := typed.Get(fieldOf(typed, "type_url")).String(); url != "" && !isKnown(url) {
+		return false
+	}
 	d := &decoder{json: true, unknown: v.opts.Unknown, values: math.MaxInt}
 	content := &anypb.Any{}
 	d.message(typedStructNode(packed.TypeUrl, typed), content.ProtoReflect(), path, &place{}, depth)

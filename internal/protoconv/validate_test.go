@@ -135,6 +135,15 @@ func TestTypedStructInBinary(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 
+	// One of an unknown type stays: an optional extension can be left out.
+	unknown := filters(pack(t, &xdstype.TypedStruct{TypeUrl: "example/shop.Unknown", Value: fields(map[string]any{"a": 1})}))
+	if _, err := protoconv.Validate(unknown, conf.Path{}, protoconv.Options{}); err != nil {
+		t.Error(err)
+	}
+	if got, want := unknown.Filters[0].GetTypedConfig().TypeUrl, "type.googleapis.com/xds.type.v3.TypedStruct"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+
 	bad := filters(pack(t, &xdstype.TypedStruct{TypeUrl: tcpProxy, Value: fields(map[string]any{"stat_prefix": 1, "nothing": 1})}))
 	_, err := protoconv.Validate(bad, conf.Path{}, protoconv.Options{})
 	const wantError = "filters[0].typed_config.nothing: unknown field of envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy\n" +

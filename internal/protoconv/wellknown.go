@@ -234,7 +234,7 @@ func (d *decoder) take(n *yaml.Node, entries []entry, name, camel string, path c
 }
 
 // pack sets m, an Any, to the message of type url that the entries describe. A
-// TypedStruct becomes the message it stands for.
+// TypedStruct becomes the message it stands for, if that is known.
 func (d *decoder) pack(n, url *yaml.Node, entries []entry, m protoreflect.Message, path conf.Path, here *place, depth int) {
 	mt, err := protoregistry.GlobalTypes.FindMessageByURL(url.Value)
 	if err != nil || !strings.Contains(url.Value, "/") {
@@ -244,7 +244,7 @@ func (d *decoder) pack(n, url *yaml.Node, entries []entry, m protoreflect.Messag
 	name := mt.Descriptor().FullName()
 	inner := mt.New()
 	switch {
-	case isTypedStruct(name):
+	case isTypedStruct(name) && !standsForUnknown(entries):
 		d.typedStruct(n, entries, m, path, here, depth)
 		return
 	case wellKnown(name) != nil:
