@@ -67,7 +67,8 @@ type VirtualHost struct {
 
 // A FilterConfig is configuration of a route for the filter with that name in the
 // filter chain. Without Config and Disabled it turns on a filter that the chain has
-// disabled.
+// disabled. Filter is empty for what the deprecated cors of the route and the virtual
+// host say, to CORS filters of any name that find nothing else.
 type FilterConfig struct {
 	Filter   string
 	Config   any // what the factory's BuildRouteConfig returned; nil if only Disabled matters

@@ -133,6 +133,7 @@ func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtual
 	scope := &hostScope{
 		builder:       b,
 		host:          b.level(cfg, path),
+		cors:          b.corsPolicy(cfg.GetCors(), path.Field("cors")),
 		buffer:        newBufferLimit(cfg, bufferLimit{}),
 		hedges:        cfg.GetHedgePolicy() != nil && b.hedgePolicy(cfg.GetHedgePolicy(), path.Field("hedge_policy")),
 		mirrorsAround: b.mirrors(cfg.GetRequestMirrorPolicies(), b.tableMirrors, path.Field("request_mirror_policies")),
@@ -162,6 +163,7 @@ type hostScope struct {
 	public        *route.VirtualHost
 	retry         *route.RetryPolicy // nil for none
 	hedges        bool
+	cors          []route.FilterConfig
 	buffer        bufferLimit
 	mirrorsAround []route.Mirror
 }
@@ -198,6 +200,8 @@ func (s *hostScope) entry(cfg *routev3.Route, path conf.Path) entry {
 		r.Forward = s.forward(action.Route, &e.path, levels, path.Field("route"))
 		limit := newBufferLimit(cfg, s.buffer)
 		r.Forward.MaxRequestBuffer, r.Forward.LowersRequestBuffer = limit.bytes, limit.lowers
+		r.FilterConfigs = append(r.FilterConfigs, s.corsPolicy(action.Route.GetCors(), path.Field("route").Field("cors"))...)
+		r.FilterConfigs = append(r.FilterConfigs, s.cors...)
 		e.weighted = s.weighted(action.Route.GetWeightedClusters(), r, path.Field("route").Field("weighted_clusters"))
 		if hasSpecifier(action.Route) && r.Forward.Specifier == nil {
 			// Its optional specifier is not known: the route is never taken, and the next one

@@ -90,8 +90,9 @@ func TestRouteErrors(t *testing.T) {
 		{`match: {prefix: /}, route: {inline_cluster_specifier_plugin: {extension: {name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}}}`,
 			"route.inline_cluster_specifier_plugin.extension.typed_config: no implementation of envoy.router.cluster_specifier_plugin is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy"},
 		{forward + "hash_policy: [{}], cors: {}, hedge_policy: {}, request_mirror_policies: [{}], internal_redirect_policy: {}}",
-			"route.cors: field cors is not implemented\nroute.request_mirror_policies[0]: one of cluster and cluster_header is required\n" +
-				"route.hash_policy[0]: one of header, cookie, connection_properties, query_parameter, filter_state is required"},
+			"route.request_mirror_policies[0]: one of cluster and cluster_header is required\n" +
+				"route.hash_policy[0]: one of header, cookie, connection_properties, query_parameter, filter_state is required\n" +
+				`route.cors: no HTTP filter takes "envoy.extensions.filters.http.cors.v3.CorsPolicy" as configuration of a route`},
 		{forward + "upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]}", `route.upgrade_configs[1].upgrade_type: upgrade "a" is listed twice`},
 		{forward + "upgrade_configs: [{upgrade_type: websocket, connect_config: {}}]}", "route.upgrade_configs[0].connect_config: is for CONNECT only"},
 		{forward + "upgrade_configs: [{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {}}}]}",
@@ -153,7 +154,7 @@ func TestTableErrors(t *testing.T) {
 		{"virtual_hosts: [{name: a, domains: ['x.*', '*.x', x, 'X.*']}]", `virtual_hosts[0].domains[3]: domain "X.*" is used twice: domains must be unique, without regard to case`},
 		{"virtual_hosts: [{name: '', domains: []}]", "virtual_hosts[0].name: must not be empty\nvirtual_hosts[0].domains: must not be empty"},
 		{"virtual_hosts: [{name: a, domains: ['*'], cors: {}, virtual_clusters: [{}], hedge_policy: {}}]",
-			"virtual_hosts[0].cors: field cors is not implemented\n" +
+			`virtual_hosts[0].cors: no HTTP filter takes "envoy.extensions.filters.http.cors.v3.CorsPolicy" as configuration of a route` + "\n" +
 				"virtual_hosts[0].virtual_clusters[0].name: must not be empty\nvirtual_hosts[0].virtual_clusters[0].headers: must not be empty"},
 		{"vhds: {}, cluster_specifier_plugins: [{}]",
 			"vhds: field vhds is not implemented\ncluster_specifier_plugins[0].extension.typed_config: must be set"},

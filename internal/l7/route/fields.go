@@ -27,7 +27,17 @@ func VirtualHostFields() conf.Fields {
 			"typed_per_filter_config", "include_request_attempt_count", "include_attempt_count_in_response",
 			"retry_policy", "request_body_buffer_limit", "metadata.filter_metadata", "matcher", "rate_limits",
 			"virtual_clusters", "hedge_policy", "include_is_timeout_retry_header", "per_request_buffer_limit_bytes",
-			"request_mirror_policies"},
+			"request_mirror_policies", "cors"},
+	}
+}
+
+// CorsFields lists the implemented fields of the deprecated CorsPolicy.
+func CorsFields() conf.Fields {
+	return conf.Fields{
+		Message: "envoy.config.route.v3.CorsPolicy",
+		Names: []string{"allow_origin_string_match", "allow_methods", "allow_headers", "expose_headers", "max_age",
+			"allow_credentials", "filter_enabled", "shadow_enabled", "allow_private_network_access",
+			"forward_not_matching_preflights"},
 	}
 }
 
@@ -65,7 +75,7 @@ func ActionFields() conf.Fields {
 			"cluster_specifier_plugin", "inline_cluster_specifier_plugin", "path_rewrite_policy", "path_rewrite",
 			"host_rewrite", "flush_timeout", "early_data_policy", "request_mirror_policies", "hash_policy",
 			"max_grpc_timeout", "grpc_timeout_offset", "internal_redirect_policy", "internal_redirect_action",
-			"max_internal_redirects", "hedge_policy"},
+			"max_internal_redirects", "hedge_policy", "cors"},
 	}
 }
 
@@ -180,7 +190,7 @@ func FilterConfigFields() conf.Fields {
 
 // Fields lists the fields of all messages of a route configuration.
 func Fields() []conf.Fields {
-	return []conf.Fields{TableFields(), VirtualHostFields(), RouteFields(), MatchFields(), ActionFields(),
+	return []conf.Fields{TableFields(), VirtualHostFields(), RouteFields(), MatchFields(), ActionFields(), CorsFields(),
 		UpgradeFields(), WeightedClusterFields(), ClusterWeightFields(), RedirectFields(), DirectResponseFields(),
 		RetryFields(), HedgeFields(), MirrorFields(), HashPolicyFields(), InternalRedirectFields(), VirtualClusterFields(),
 		SpecifierFields(), headeroption.MutationFields(), headeroption.Fields(), FilterConfigFields(), ratelimit.RouteFields()}

@@ -57,6 +57,31 @@ func newStream(t testing.TB, runtime filtertest.Runtime, policies ...*corsv3.Cor
 	return s, scope
 }
 
+// TestDeprecatedPolicies has those without a name for the filter, which count if none
+// has its name.
+func TestDeprecatedPolicies(t *testing.T) {
+	var errs conf.Errors
+	ctx := filtertest.Context(metrics.New(1), nil)
+	policy := func(filter, origin string) route.FilterConfig {
+		p := Factory{}.BuildRouteConfig(&corsv3.CorsPolicy{AllowOriginStringMatch: origins(origin)}, ctx, conf.Path{}, &errs)
+		return route.FilterConfig{Filter: filter, Config: p}
+	}
+	for want, configs := range map[string][]route.FilterConfig{
+		"http://old": {policy("another", "http://a"), policy("", "http://old"), policy("", "http://host")},
+		"http://new": {policy("filter", "http://new"), policy("", "http://old")},
+	} {
+		r := &route.Route{Forward: &route.Forward{}, FilterConfigs: configs}
+		f := &filter{cb: filtertest.New(loop.New(1))}
+		f.findPolicies(r)
+		if !f.allows(want) || f.allows("http://a") || f.allows("http://host") {
+			t.Errorf("%s: got policies %+v", want, f.policies)
+		}
+	}
+	if errs.Err() != nil {
+		t.Error(errs)
+	}
+}
+
 func full() *corsv3.CorsPolicy {
 	return &corsv3.CorsPolicy{
 		AllowOriginStringMatch: origins("http://a"), AllowMethods: "GET,POST", AllowHeaders: "*", ExposeHeaders: "x-res",

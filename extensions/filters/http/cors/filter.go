@@ -61,13 +61,21 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, _ bool) httpfilter.HeadersSta
 	return httpfilter.StopIteration
 }
 
-// findPolicies notes the policies of a route that forwards.
+// findPolicies notes the policies of a route that forwards; the deprecated ones if there
+// are no others.
 func (f *filter) findPolicies(r *route.Route) {
 	if r == nil || r.Forward == nil {
 		return
 	}
+	f.addPolicies(r, f.cb.Name())
+	if len(f.policies) == 0 {
+		f.addPolicies(r, "")
+	}
+}
+
+func (f *filter) addPolicies(r *route.Route, name string) {
 	for i := range r.FilterConfigs {
-		if c := &r.FilterConfigs[i]; c.Filter == f.cb.Name() {
+		if c := &r.FilterConfigs[i]; c.Filter == name {
 			if p, ok := c.Config.(*policy); ok {
 				f.policies = append(f.policies, p)
 			}
