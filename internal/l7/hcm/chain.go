@@ -19,14 +19,9 @@ func readFilters(filters []*hcmv3.HttpFilter, ctx extension.HTTPContext, path co
 	if len(filters) == 0 {
 		errs.Add(path, "must end with a terminal filter such as envoy.filters.http.router")
 	}
-	seen := map[string]bool{}
 	for i, f := range filters {
 		at := path.Index(i)
 		conf.Check(f, httpFilterFields, at, errs)
-		if seen[f.GetName()] {
-			errs.Add(at.Field("name"), "there are two filters named %s", f.GetName())
-		}
-		seen[f.GetName()] = true
 		build, terminal := buildFilter(f, ctx, at, errs)
 		if build == nil {
 			continue

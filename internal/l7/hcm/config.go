@@ -32,6 +32,8 @@ var Fields = conf.Fields{
 		"codec_type", "stat_prefix", "route_config", "scoped_routes.name", "scoped_routes.scope_key_builder",
 		"scoped_routes.scoped_route_configurations_list.scoped_route_configurations.name",
 		"scoped_routes.scoped_route_configurations_list.scoped_route_configurations.key",
+		// on_demand says something only of scopes that a control plane sends.
+		"scoped_routes.scoped_route_configurations_list.scoped_route_configurations.on_demand",
 		"scoped_routes.scoped_route_configurations_list.scoped_route_configurations.route_configuration",
 		"http_filters", "add_user_agent", "common_http_protocol_options.idle_timeout",
 		"common_http_protocol_options.max_connection_duration",
