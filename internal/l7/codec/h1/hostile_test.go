@@ -188,7 +188,7 @@ var hostileRequests = []hostile{
 	{"abs_form_nopath", in("GET HTTP://OTHER:80", "\r\n"), `:path="/" :authority="OTHER:80"` + "\nend", nil},
 	{"abs_form_query", in("GET http://other?x=1", "\r\n"), `:path="?x=1" :authority="other"` + "\nend", nil},
 	{"abs_form_emptyport", in("GET http://o:/p", "\r\n"), urlErr, nil},
-	{"abs_form_badhost", in("GET http://o<x/p", "\r\n"), urlErr, nil},
+	{"abs_form_badhost", in("GET http://o<x/p", "\r\n"), codecErr, nil},
 	{"abs_form_two_at", in("GET http://a@b@c/p", "\r\n"), urlErr, nil},
 	{"abs_form_v6", in("GET http://[::1]:80/p", "\r\n"), `:path="/p" :authority="[::1]:80"` + "\nend", nil},
 	{"abs_form_nohost", "GET http://o/p HTTP/1.1\r\n\r\n", `:authority="o"` + "\nend", nil},

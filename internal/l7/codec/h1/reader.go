@@ -271,7 +271,7 @@ func (r *reader) readChunked(data *buffer.Buffer) *codec.Error {
 			data.Drain(n)
 		}
 	}
-	if err != nil { // as in Envoy the answer comes before the data that it came with
+	if err != nil && r.state != inTrailers { // as in Envoy the data that came with it is lost
 		return err
 	}
 	if last := r.state == inDone; last || r.body.Len() > 0 {
@@ -285,7 +285,7 @@ func (r *reader) readChunked(data *buffer.Buffer) *codec.Error {
 		r.state = inDone
 		r.sink.onTrailers(trailers)
 	}
-	return nil
+	return err
 }
 
 func (r *reader) inChunks() bool { return r.state >= inChunkSize }

@@ -120,6 +120,13 @@ type target struct {
 
 // parseTarget splits a request target.
 func parseTarget(r *requestLine, s *Settings) (t target, err *codec.Error) {
+	rest := r.target
+	if first := r.target[0]; first != '/' && first != '*' {
+		var ok bool
+		if t.scheme, rest, ok = cutScheme(r); !ok || !isTargetHost(rest) {
+			return t, codecError("invalid request target")
+		}
+	}
 	switch {
 	case r.method == "CONNECT":
 		t.authority = r.target
@@ -130,21 +137,17 @@ func parseTarget(r *requestLine, s *Settings) (t target, err *codec.Error) {
 	case r.target[0] == '/', r.target[0] == '*' && r.method == "OPTIONS":
 		t.path = r.target
 		return t, nil
-	case r.target == "*":
-		return t, badRequest("http1.invalid_url", "asterisk target without OPTIONS")
-	}
-	scheme, rest, ok := strings.Cut(r.target, "://")
-	if !ok {
-		return t, codecError("invalid request target")
+	case r.target[0] == '*':
+		return t, badRequest("http1.invalid_url", "asterisk target, but not of OPTIONS")
 	}
 	if s.DisallowAbsoluteURL {
-		t.path = r.target
+		t.scheme, t.path = "", r.target
 		return t, nil
 	}
 	switch {
-	case equalFold(scheme, "http"):
+	case equalFold(t.scheme, "http"):
 		t.scheme = "http"
-	case equalFold(scheme, "https"):
+	case equalFold(t.scheme, "https"):
 		t.scheme = "https"
 	default:
 		return t, badRequest("http1.invalid_scheme", "unknown scheme in an absolute URL")
@@ -160,6 +163,31 @@ func parseTarget(r *requestLine, s *Settings) (t target, err *codec.Error) {
 		return t, badRequest("http1.invalid_url", "invalid authority in an absolute URL")
 	}
 	return t, nil
+}
+
+// cutScheme cuts the scheme off a target that begins with one, as all but CONNECT's do.
+func cutScheme(r *requestLine) (scheme, rest string, ok bool) {
+	if r.method == "CONNECT" {
+		return "", r.target, true
+	}
+	scheme, rest, ok = strings.Cut(r.target, "://")
+	for i := range len(scheme) {
+		c := scheme[i] | 0x20
+		letter := 'a' <= c && c <= 'z'
+		if !letter && (i == 0 || strings.IndexByte("+-.0123456789", scheme[i]) < 0) {
+			return "", "", false
+		}
+	}
+	return scheme, rest, ok && scheme != ""
+}
+
+// isTargetHost reports whether the host that target begins with has only the bytes of
+// one.
+func isTargetHost(target string) bool {
+	if i := strings.IndexAny(target, "/?"); i >= 0 {
+		target = target[:i]
+	}
+	return isAuthority(target) && !strings.Contains(target, "@@")
 }
 
 // validAuthority checks a host with or without a port.
