@@ -210,6 +210,7 @@ func TestSubstitution(t *testing.T) {
 		{"/d", "/$1${1}", "/d", "/$1${1}"},
 		{"(?i)/CIX", "/x", "/cix/CIX", "/x/x"},
 		{"zz", "x", "/a", "/a"},
+		{"(a)", `x\2`, "/a", "/a"}, // there is no such group
 		{"\\xe9", "é", "/\xe9\xff", "/é\xff"},
 	} {
 		var errs conf.Errors
@@ -254,7 +255,6 @@ func TestErrors(t *testing.T) {
 		{header, h, `{}`, "p.name: must not be empty"},
 		{header, h, `{"name":"a","safe_regex_match":{"regex":"*"}}`, "p.safe_regex_match.regex: error parsing regexp: missing argument to repetition operator: `*`"},
 		{query, q, `{"string_match":{}}`, "p.name: must not be empty\np.string_match: one of exact, prefix, suffix, contains, safe_regex is required"},
-		{subst, r, `{"pattern":{"regex":"(a)"},"substitution":"\\2"}`, `p.substitution: \2 names a group that the regex does not have`},
 		{subst, r, `{"pattern":{"regex":"(a)"},"substitution":"a\\"}`, "p.substitution: a backslash must be followed by a digit or a backslash"},
 		{subst, r, `{"pattern":{"regex":"["}}`, "p.pattern.regex: error parsing regexp: missing closing ]: `[`"},
 	} {

@@ -117,6 +117,9 @@ func literalPrefix(re *syntax.Regexp) string {
 type Substitution struct {
 	re       *regexp.Regexp
 	template string
+	// idle says that the template names a group that the expression does not have. As
+	// in Envoy, whose library notices it when it replaces, nothing is replaced then.
+	idle bool
 }
 
 // NewSubstitution compiles a substitution. Errors go to errs; the result is nil
@@ -132,16 +135,17 @@ func NewSubstitution(cfg *matcherv3.RegexMatchAndSubstitute, path conf.Path, err
 		errs.Add(path.Field("pattern").Field("regex"), "%v", err)
 		return nil
 	}
-	template, problem := goTemplate(widen(cfg.GetSubstitution()), re.NumSubexp())
-	if problem != "" {
-		errs.Add(path.Field("substitution"), "%s", problem)
+	template, group, ok := goTemplate(widen(cfg.GetSubstitution()))
+	if !ok {
+		errs.Add(path.Field("substitution"), `a backslash must be followed by a digit or a backslash`)
 		return nil
 	}
-	return &Substitution{re, template}
+	return &Substitution{re: re, template: template, idle: group > re.NumSubexp()}
 }
 
-// goTemplate turns RE2's \0 to \9 and \\ into package regexp's notation.
-func goTemplate(text string, groups int) (template, problem string) {
+// goTemplate turns RE2's \0 to \9 and \\ into package regexp's notation, and returns
+// the highest group that is named. ok is false if text is not like that.
+func goTemplate(text string) (template string, group int, ok bool) {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -154,19 +158,20 @@ func goTemplate(text string, groups int) (template, problem string) {
 			b.WriteByte('\\')
 		case i+1 < len(text) && '0' <= text[i+1] && text[i+1] <= '9':
 			i++
-			if int(text[i]-'0') > groups {
-				return "", `\` + text[i:i+1] + " names a group that the regex does not have"
-			}
+			group = max(group, int(text[i]-'0'))
 			b.WriteString("${" + text[i:i+1] + "}")
 		default:
-			return "", `a backslash must be followed by a digit or a backslash`
+			return "", 0, false
 		}
 	}
-	return b.String(), ""
+	return b.String(), group, true
 }
 
 // Replace returns text with every match replaced. It allocates. Any worker.
 func (s *Substitution) Replace(text string) string {
+	if s.idle {
+		return text
+	}
 	return narrow(s.re.ReplaceAllString(widen(text), s.template))
 }
 

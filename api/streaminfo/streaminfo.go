@@ -129,6 +129,9 @@ type Upstream struct {
 	// Host is the address of the chosen host; Hostname its name, if it has one.
 	Host     address.Address
 	Hostname string
+	// Attempted says that the chosen host was to get the request, also if a circuit
+	// breaker was against it and there is no Host therefore.
+	Attempted bool
 	// ClusterMetadata and HostMetadata are those of the configuration. They are shared:
 	// nobody writes to them.
 	ClusterMetadata, HostMetadata map[string]*structpb.Struct

@@ -92,6 +92,9 @@ type Pick struct {
 	HasHash bool
 	// HTTP is false for TCP.
 	HTTP bool
+	// Host is the answer of the load balancer, nil for none: NewStream and NewConnection
+	// set it before they ask for a connection.
+	Host Host
 }
 
 // RetryHosts turns down hosts that earlier attempts failed on.
@@ -118,8 +121,9 @@ type Host interface {
 	Priority() int
 	Metadata() map[string]*structpb.Struct
 	// RecordResponse counts the outcome of a request for the host's statistics, with
-	// the status that stands for a failure without a response (503, 504).
-	RecordResponse(shard int, status int)
+	// the status that stands for a failure without a response (503, 504). failed says
+	// that it is an error whatever the status is: the request was sent again.
+	RecordResponse(shard int, status int, failed bool)
 	// RecordTimeout counts a request that the host did not answer in time.
 	RecordTimeout(shard int)
 }
@@ -150,7 +154,8 @@ type StreamPoolCallbacks interface {
 	// OnStreamReady gives the stream. The request may be sent at once.
 	OnStreamReady(s RequestStream, host Host)
 	// OnStreamFailure says that there is none. reason is the transport's; host is nil
-	// when none was picked. For Overflow, reason names the limit.
+	// when none was picked. For Overflow, reason names the limit, and host is nil unless
+	// it had a connection.
 	OnStreamFailure(f PoolFailure, reason string, host Host)
 }
 

@@ -68,7 +68,7 @@ func (t table) upstream() {
 	t.word("UPSTREAM_TRANSPORT_FAILURE_REASON", func(s *streaminfo.Stream) string { return s.Upstream.FailureReason })
 	t.word("UPSTREAM_LOCAL_CLOSE_REASON", func(s *streaminfo.Stream) string { return s.Upstream.LocalCloseReason })
 	t.text("UPSTREAM_DETECTED_CLOSE_TYPE", func(s *streaminfo.Stream) string {
-		if !s.Upstream.Host.IsValid() {
+		if !s.Upstream.Host.IsValid() && !s.Upstream.Attempted {
 			return ""
 		}
 		return s.Upstream.CloseType.String()

@@ -200,14 +200,18 @@ func (d *decoder) dynamic(n *yaml.Node, m protoreflect.Message, path conf.Path, 
 }
 
 // any decodes google.protobuf.Any: the type under "@type", and beside it the
-// fields of that type, or its own form under "value".
+// fields of that type, or its own form under "value". An empty mapping is an empty
+// Any.
 func (d *decoder) any(n *yaml.Node, m protoreflect.Message, path conf.Path, here *place, depth int) {
 	if n.Kind != yaml.MappingNode {
 		d.fail(n, path, `want a mapping with "@type", got %s`, d.describe(n))
 		return
 	}
-	url, rest, ok := d.take(n, d.entries(n, path, depth), "@type", "@type", path)
-	if ok {
+	entries := d.entries(n, path, depth)
+	if len(entries) == 0 {
+		return
+	}
+	if url, rest, ok := d.take(n, entries, "@type", "@type", path); ok {
 		d.pack(n, url, rest, m, path, here, depth)
 	}
 }

@@ -124,11 +124,13 @@ func (c *Cluster) Health() (total, healthy, degraded int) { return len(c.Hosts),
 
 // NewConnection notes a Connection.
 func (c *Cluster) NewConnection(_ event.Dispatcher, pick *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
+	pick.Host = nil
 	host := c.pick(pick)
 	if host == nil {
 		cb.OnConnectionFailure(upstream.NoHealthyHost, "", nil)
 		return nil
 	}
+	pick.Host = host
 	t := &Connection{Fake: connection.New(c.loop), Host: host, callbacks: cb}
 	c.Connections = append(c.Connections, t)
 	return t
@@ -161,6 +163,7 @@ func (t *Connection) Cancel() { t.Cancelled = true }
 
 // NewStream notes an Attempt.
 func (c *Cluster) NewStream(_ event.Dispatcher, pick *upstream.Pick, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel {
+	pick.Host = nil
 	host := c.pick(pick)
 	if host == nil {
 		cb.OnStreamFailure(upstream.NoHealthyHost, "", nil)
@@ -168,6 +171,7 @@ func (c *Cluster) NewStream(_ event.Dispatcher, pick *upstream.Pick, h upstream.
 	}
 	a := c.newAttempt()
 	a.Host, a.Retry, a.handler, a.callbacks = host, pick.Retry != nil, h, cb
+	pick.Host = host
 	c.Attempts = append(c.Attempts, a)
 	if c.Immediate {
 		a.Ready()
@@ -304,6 +308,11 @@ func (a *Attempt) Fail(f upstream.PoolFailure, reason string) {
 	a.callbacks.OnStreamFailure(f, reason, a.Host)
 }
 
+// Overflow gives none because of a limit, before there is a connection.
+func (a *Attempt) Overflow(limit string) {
+	a.callbacks.OnStreamFailure(upstream.Overflow, limit, nil)
+}
+
 // Interim sends a 1xx response.
 func (a *Attempt) Interim(fields ...string) {
 	set(a.handler.ResponseHeaders(), fields)
@@ -427,9 +436,11 @@ func (a *Attempt) mustBeOpen() {
 type Host struct {
 	IsCanary bool
 	InZone   string
-	// Responses are the statuses that were recorded, Timeouts how many timeouts. With
-	// Count set the responses are only counted, in Recorded.
+	// Responses are the statuses that were recorded, Failures how many of them failed
+	// whatever the status, Timeouts how many timeouts. With Count set the responses are
+	// only counted, in Recorded.
 	Responses []int
+	Failures  int
 	Timeouts  int
 	Count     bool
 	Recorded  int
@@ -464,8 +475,11 @@ func (h *Host) Priority() int { return 0 }
 func (h *Host) Metadata() map[string]*structpb.Struct { return nil }
 
 // RecordResponse adds to Responses.
-func (h *Host) RecordResponse(_ int, status int) {
+func (h *Host) RecordResponse(_ int, status int, failed bool) {
 	h.Recorded++
+	if failed {
+		h.Failures++
+	}
 	if !h.Count {
 		h.Responses = append(h.Responses, status)
 	}

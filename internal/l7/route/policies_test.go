@@ -230,7 +230,7 @@ virtual_hosts:
 		pairs []string
 		want  string
 	}{
-		{[]string{"x", "1"}, "get"}, {[]string{"x", "1", ":method", "POST"}, "any"}, {nil, "other"},
+		{[]string{"x", "1"}, "get"}, {[]string{"x", "1", ":method", "POST"}, "any"}, {nil, ""},
 	} {
 		s := host.VirtualCluster(headers("/", tc.pairs...))
 		if s.Name != tc.want {

@@ -54,6 +54,7 @@ func (b *builder) virtualClusters(cfg *routev3.VirtualHost, path conf.Path) func
 		return nil
 	}
 	other := b.requestStats(cfg.GetName(), "vcluster", "other")
+	other.Name = "" // access logs show none
 	return func(h *httpmsg.Headers) *route.RequestStats {
 		for i := range list {
 			if list[i].matches(h) {

@@ -231,23 +231,27 @@ func (c *Cluster) Resources(p upstream.Priority) *upstream.Resources { return &c
 
 // NewStream implements upstream.Cluster.
 func (c *Cluster) NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel {
+	pick.Host = nil
 	chosen := c.balancer.Pick(d, pick)
 	if chosen == nil {
 		c.stats.UpstreamCxNoneHealthy.Inc(d.Shard())
 		cb.OnStreamFailure(upstream.NoHealthyHost, "", nil)
 		return nil
 	}
+	pick.Host = chosen
 	return chosen.Pool(pick.Priority).NewStream(d, h, cb)
 }
 
 // NewConnection implements upstream.Cluster.
 func (c *Cluster) NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
+	pick.Host = nil
 	chosen := c.balancer.Pick(d, pick)
 	if chosen == nil {
 		c.stats.UpstreamCxNoneHealthy.Inc(d.Shard())
 		cb.OnConnectionFailure(upstream.NoHealthyHost, "", nil)
 		return nil
 	}
+	pick.Host = chosen
 	return chosen.Pool(pick.Priority).NewConnection(d, cb)
 }
 

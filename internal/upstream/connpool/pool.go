@@ -105,7 +105,7 @@ func (p *Pool) NewStream(d event.Dispatcher, h upstream.ResponseHandler, cb upst
 	}
 	if !p.resources.PendingRequests.Acquire() {
 		p.config.Stats.UpstreamRqPendingOverflow.Inc(d.Shard())
-		cb.OnStreamFailure(upstream.Overflow, "max_pending_requests", p.host)
+		cb.OnStreamFailure(upstream.Overflow, "max_pending_requests", nil)
 		return nil
 	}
 	r := &pending{worker: w, handler: h, callbacks: cb}

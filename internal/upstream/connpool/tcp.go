@@ -22,13 +22,13 @@ func (p *Pool) NewConnection(d event.Dispatcher, cb upstream.ConnectionPoolCallb
 	if p.connections.Add(1) > p.perHost || !p.resources.Connections.Acquire() {
 		p.connections.Add(-1)
 		s.UpstreamCxOverflow.Inc(shard)
-		cb.OnConnectionFailure(upstream.Overflow, "max_connections", p.host)
+		cb.OnConnectionFailure(upstream.Overflow, "max_connections", nil)
 		return nil
 	}
 	if !p.resources.PendingRequests.Acquire() {
 		p.release()
 		s.UpstreamRqPendingOverflow.Inc(shard)
-		cb.OnConnectionFailure(upstream.Overflow, "max_pending_requests", p.host)
+		cb.OnConnectionFailure(upstream.Overflow, "max_pending_requests", nil)
 		return nil
 	}
 	t := &tcp{account: account{pool: p}, d: d, callbacks: cb}

@@ -110,8 +110,8 @@ func (h *Host) Zone() string { return h.config.Locality.Zone }
 func (h *Host) Metadata() map[string]*structpb.Struct { return h.config.Metadata }
 
 // RecordResponse implements upstream.Host.
-func (h *Host) RecordResponse(_ int, status int) {
-	if status >= 500 {
+func (h *Host) RecordResponse(_ int, status int, failed bool) {
+	if failed || status >= 500 {
 		h.stats.RqError.Add(1)
 		return
 	}

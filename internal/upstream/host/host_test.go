@@ -73,7 +73,7 @@ func TestCanaryAndWeight(t *testing.T) {
 func TestRecord(t *testing.T) {
 	h := host.New(host.Config{})
 	for _, status := range []int{200, 404, 500, 503} {
-		h.RecordResponse(0, status)
+		h.RecordResponse(0, status, false)
 	}
 	h.RecordTimeout(0)
 	s := h.Stats()

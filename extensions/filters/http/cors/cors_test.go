@@ -116,8 +116,8 @@ func TestCORS(t *testing.T) {
 		stats    string
 	}{
 		{name: "preflight", policies: []*corsv3.CorsPolicy{full()}, request: preflight("http://a"), answered: true, stats: valid,
-			want: "allow-credentials: true, allow-methods: GET,POST, allow-headers: h1,h2, max-age: 99, allow-private-network: true, " +
-				"allow-origin: http://a, expose-headers: x-res"},
+			want: "allow-origin: http://a, allow-credentials: true, allow-methods: GET,POST, allow-headers: h1,h2, max-age: 99, allow-private-network: true, " +
+				"expose-headers: x-res"},
 		{name: "request", policies: []*corsv3.CorsPolicy{full()}, request: get("http://a"), stats: valid,
 			want: "allow-origin: http://a, allow-credentials: true, expose-headers: x-res"},
 		{name: "other origin", policies: []*corsv3.CorsPolicy{full()}, request: get("http://b"), stats: invalid, want: fromUpstream},
@@ -127,13 +127,13 @@ func TestCORS(t *testing.T) {
 			want: "allow-credentials: true, allow-methods: GET,POST, allow-headers: h1,h2, max-age: 99, allow-private-network: true"},
 		{name: "general policies fill in", policies: []*corsv3.CorsPolicy{{AllowHeaders: "x", MaxAge: "5"}, strict, full()}, request: preflight("http://vh"),
 			answered: true, stats: valid,
-			want: "allow-credentials: true, allow-methods: PUT, allow-headers: x, max-age: 5, allow-private-network: true, " +
-				"allow-origin: http://vh, expose-headers: x-res"},
+			want: "allow-origin: http://vh, allow-credentials: true, allow-methods: PUT, allow-headers: x, max-age: 5, allow-private-network: true, " +
+				"expose-headers: x-res"},
 		{name: "credentials turned off", policies: []*corsv3.CorsPolicy{{AllowCredentials: off, AllowPrivateNetworkAccess: off}, full()}, request: preflight("http://a"),
 			answered: true, stats: valid,
-			want: "allow-methods: GET,POST, allow-headers: h1,h2, max-age: 99, allow-origin: http://a, expose-headers: x-res"},
+			want: "allow-origin: http://a, allow-methods: GET,POST, allow-headers: h1,h2, max-age: 99, expose-headers: x-res"},
 		{name: "any origin", policies: []*corsv3.CorsPolicy{{AllowOriginStringMatch: origins("http://x", "*"), AllowMethods: "*"}}, request: preflight("http://q"),
-			answered: true, stats: valid, want: "allow-methods: PUT, allow-origin: http://q"},
+			answered: true, stats: valid, want: "allow-origin: http://q, allow-methods: PUT"},
 		{name: "OPTIONS without a method asked for", policies: []*corsv3.CorsPolicy{full()}, request: []string{":method", "OPTIONS", "origin", "http://a"},
 			stats: valid, want: "allow-origin: http://a, allow-credentials: true, expose-headers: x-res"},
 		{name: "no origins", policies: []*corsv3.CorsPolicy{{}}, request: get("http://a"), stats: invalid, want: fromUpstream},

@@ -122,6 +122,9 @@ func (f *filter) text(of func(*policy) string) string {
 func (f *filter) answer(h *httpmsg.Headers) {
 	r := &f.response
 	r.SetStatusCode(200)
+	if f.origin != "" {
+		r.Add("access-control-allow-origin", f.origin)
+	}
 	f.addCredentials(r)
 	addRequested(r, "access-control-allow-methods", f.text(func(p *policy) string { return p.allowMethods }),
 		h.Get(httpmsg.AccessControlRequestMethod))

@@ -51,7 +51,7 @@ func TestFailedAttempts(t *testing.T) {
 		{"a response at once", none, func(b *bench) { b.ready().Respond(true, ":status", "503") }, ""},
 		{"no healthy host", func(b *bench) { b.cluster.Hosts = nil }, none,
 			"0s-0s a : no healthy host; a retry would find none either\n"},
-		{"circuit breaker", none, func(b *bench) { b.last().Fail(upstream.Overflow, "max_pending_requests") },
+		{"circuit breaker", none, func(b *bench) { b.last().Overflow("max_pending_requests") },
 			"0s-0s a : circuit breaker max_pending_requests of priority default is open; no retry is configured for it\n"},
 		{"refused", retryPolicy(policy), func(b *bench) {
 			b.last().Fail(upstream.RemoteConnectionFailure, "delayed connect error: Connection refused")

@@ -24,17 +24,13 @@ func (f *filter) answer(d *route.Direct) {
 	f.fail(x)
 }
 
-// directLocation is where a direct response leads to. Without a target it is the URL
-// of the request: https://www.rfc-editor.org/rfc/rfc9110#section-10.2.2
+// directLocation is where a direct response leads to, "" if it does not. As in Envoy
+// it does not for a CONNECT request either, which has no path.
 func (f *filter) directLocation(d *route.Direct) string {
-	switch {
-	case d.Location != nil:
-		return d.Location(f.headers, f.info)
-	case d.Status == 201 || d.Status/100 == 3:
-		return requestURL(f.headers.Get(httpmsg.Scheme), f.headers)
-	default:
+	if d.Location == nil || !f.headers.Has(httpmsg.Path) {
 		return ""
 	}
+	return d.Location(f.headers, f.info)
 }
 
 // requestURL is the URL of a request with that scheme, "" if it has no path.

@@ -3,7 +3,9 @@ package router
 import (
 	"testing"
 
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	filtertest "github.com/nuncio-proxy/nuncio/testkit/httpfilter"
 )
 
@@ -14,13 +16,13 @@ func TestDirectResponse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	location := func(h *httpmsg.Headers, _ *streaminfo.Stream) string { return requestURL("http", h) }
 	for _, tc := range []struct {
 		direct route.Direct
 		want   string
 	}{
 		{route.Direct{Status: 200, Body: "x"}, "200 [-] direct_response\n\nx"},
-		{route.Direct{Status: 201, Body: "x"}, "201 [-] direct_response\nlocation: http://host/\n\nx"},
-		{route.Direct{Status: 302}, "302 [-] direct_response\nlocation: http://host/"},
+		{route.Direct{Status: 302, Location: location}, "302 [-] direct_response\nlocation: http://host/"},
 		{route.Direct{Status: 404}, "404 [-] direct_response"},
 		{route.Direct{Status: 200, Body: "x", BodyFormat: body, ContentType: "application/json"},
 			"200 [-] direct_response\ncontent-type: application/json\n\n{\"path\":\"/\"}"},
@@ -30,4 +32,14 @@ func TestDirectResponse(t *testing.T) {
 		b.wantReply(tc.want)
 		b.wantStats("http.in.rq_direct_response=1")
 	}
+}
+
+// TestRedirectOfConnect: a request without a path leads nowhere else, as in Envoy.
+func TestRedirectOfConnect(t *testing.T) {
+	b := newBench(t, nil, func(b *bench) {
+		b.route.Forward = nil
+		b.route.Direct = &route.Direct{Status: 301, Location: func(*httpmsg.Headers, *streaminfo.Stream) string { return "x" }}
+	})
+	b.stream.Request(false, ":method", "CONNECT", ":authority", "host:80")
+	b.wantReply("301 [-] direct_response")
 }

@@ -189,7 +189,7 @@ func (f *filter) retryReset(u *upstreamRequest, reason httpmsg.ResetReason, outc
 	}
 	f.failed(u, outcome, d)
 	if d.again {
-		u.recordOutcome(resetStatus(reason))
+		u.recordFailure(resetStatus(reason))
 	}
 	return d.again
 }
@@ -207,7 +207,7 @@ func (f *filter) retryResponse(u *upstreamRequest) decision {
 	if !d.again {
 		return d
 	}
-	u.recordOutcome(u.status)
+	u.recordFailure(u.status)
 	if f.cfg.dynamicStats {
 		f.cluster.Stats().RetryResponses.Record(f.shard, f.basicStatus(u.status))
 	}

@@ -202,11 +202,11 @@ func (f *filter) countTime(u *upstreamRequest) {
 func (f *filter) countAbort(u *upstreamRequest, status int) {
 	if !f.responseStarted {
 		f.countResponse(status, u.host, u.host != nil && u.host.Canary())
-		u.recordOutcome(status)
+		u.recordFailure(status)
 		return
 	}
 	if u.outcomeOpen {
 		f.cfg.stats.rqResetAfterResponseStarted.Inc(f.shard)
-		u.recordOutcome(status)
+		u.recordFailure(status)
 	}
 }

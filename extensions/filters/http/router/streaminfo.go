@@ -1,6 +1,10 @@
 package router
 
-import "github.com/nuncio-proxy/nuncio/api/streaminfo"
+import (
+	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
 
 // describeCluster says where the request goes; what an earlier attempt left is gone.
 func (f *filter) describeCluster() {
@@ -22,13 +26,20 @@ func (f *filter) meter(u *upstreamRequest) {
 	}
 }
 
-func (u *upstreamRequest) describeHost() {
-	u.up.Host, u.up.Hostname, u.up.HostMetadata = u.host.Address(), u.host.Hostname(), u.host.Metadata()
+// describeHost says which host was chosen. It is known before there is a connection;
+// nil takes it back.
+func (u *upstreamRequest) describeHost(h upstream.Host) {
+	u.up.Attempted = true
+	if h == nil {
+		u.up.Host, u.up.Hostname, u.up.HostMetadata = address.Address{}, "", nil
+		return
+	}
+	u.up.Host, u.up.Hostname, u.up.HostMetadata = h.Address(), h.Hostname(), h.Metadata()
 }
 
 // describeStream says which connection carries the attempt.
 func (u *upstreamRequest) describeStream() {
-	u.describeHost()
+	u.describeHost(u.host)
 	up, a, conn := u.up, &u.attempted, u.conn
 	a.host[0], a.name[0], a.id[0] = up.Host, up.Hostname, conn.ID
 	up.HostsAttempted, up.HostnamesAttempted, up.ConnectionIDsAttempted = a.host[:], a.name[:], a.id[:]

@@ -135,6 +135,7 @@ func (u *upstreamRequest) begin(headersOnly bool) {
 	}
 	if u.phase == waiting {
 		u.cancel = cancel
+		u.describeHost(f.pick.Host)
 	}
 }
 
@@ -170,10 +171,10 @@ func (u *upstreamRequest) OnStreamFailure(p upstream.PoolFailure, reason string,
 		return
 	}
 	if p == upstream.Overflow {
-		// No host is to blame, and reason names a limit: no transport failed.
+		// The reason names a limit: no transport failed.
 		outcome := "circuit breaker " + reason + " of priority " + f.forward.Priority.String() + " is open"
 		f.cfg.log.Debugf("cluster %s: %s", f.cluster.Name(), outcome)
-		u.endUnmade(p, "", nil)
+		u.endUnmade(p, "", host)
 		f.onReset(u, poolReset(p), outcome, "")
 		return
 	}
@@ -186,8 +187,8 @@ func (u *upstreamRequest) endUnmade(p upstream.PoolFailure, reason string, host 
 	u.cancel, u.host, u.flags, u.up.FailureReason = nil, host, resetFlags[poolReset(p)], reason
 	if host != nil {
 		u.f.triedHosts = append(u.f.triedHosts, host)
-		u.describeHost()
 	}
+	u.describeHost(host)
 	u.detach()
 }
 

@@ -162,10 +162,15 @@ func grpcOutcome(h *httpmsg.Headers) int {
 	return 500
 }
 
-func (u *upstreamRequest) recordOutcome(status int) {
+func (u *upstreamRequest) recordOutcome(status int) { u.record(status, false) }
+
+// recordFailure is recordOutcome for an attempt that failed whatever the status.
+func (u *upstreamRequest) recordFailure(status int) { u.record(status, true) }
+
+func (u *upstreamRequest) record(status int, failed bool) {
 	u.outcomeOpen = false
 	if u.host != nil {
-		u.host.RecordResponse(u.f.shard, status)
+		u.host.RecordResponse(u.f.shard, status, failed)
 	}
 }
 
