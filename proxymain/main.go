@@ -74,6 +74,7 @@ func validate(c cli.Command, stdout, stderr io.Writer, factories []extension.Fac
 	defer log.Close()
 	s, err := load(Config{Extensions: factories}, c.Options, log)
 	if err == nil {
+		s.LogWarnings()
 		s.Close()
 	}
 	if c.JSON {

@@ -32,6 +32,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/observe/oplog"
 	"github.com/nuncio-proxy/nuncio/internal/observe/stats"
 	"github.com/nuncio-proxy/nuncio/internal/observe/why"
+	"github.com/nuncio-proxy/nuncio/internal/protoconv"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/cluster"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/dns"
 )
@@ -109,7 +110,9 @@ func New(c Config) (*Server, error) {
 	s.listening.Store(new([]admin.ListenerStatus))
 	var errs conf.Errors
 	for _, w := range c.Bootstrap.Warnings {
-		s.warnings = append(s.warnings, w.Error.Error())
+		if w.Kind != protoconv.DeprecatedField || !c.Options.SkipDeprecatedLogs {
+			s.warnings = append(s.warnings, w.Error.Error())
+		}
 	}
 	if err := s.register(c.Extensions); err != nil {
 		return nil, err
@@ -270,6 +273,14 @@ func (s *Server) Close() {
 	s.files.Close()
 }
 
+// LogWarnings logs what the configuration has that is deprecated or not known. Run does
+// so too.
+func (s *Server) LogWarnings() {
+	for _, w := range s.warnings {
+		s.logger.Warnf("%s", w)
+	}
+}
+
 // Run runs the server until ctx ends, Quit is called, or it cannot start; then it
 // returns the reason. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
@@ -277,9 +288,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.Close()
 		return err
 	}
-	for _, w := range s.warnings {
-		s.logger.Warnf("%s", w)
-	}
+	s.LogWarnings()
 	loops, stopLoops := context.WithCancel(context.Background())
 	defer stopLoops()
 	for _, l := range append([]*event.Loop{s.main}, s.workers...) {
