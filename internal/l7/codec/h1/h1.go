@@ -116,6 +116,8 @@ func StricterThanEnvoy() []Difference {
 			"others read three, which may mean that no body follows"},
 		{"a response 101 that nobody asked for", "passes it",
 			"others take what follows for a tunnel"},
+		{"a response without a length whose connection is reset", "takes it for complete",
+			"the client takes what came for the whole body"},
 	}
 }
 
