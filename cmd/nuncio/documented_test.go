@@ -24,6 +24,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// sparing skips most of many tests that start a program each, which takes long with the
+// race detector and shows it nothing new.
+func sparing(t *testing.T, i int) {
+	t.Helper()
+	if raceDetector && i%8 != 0 {
+		t.Skip("starting a program takes long with the race detector")
+	}
+}
+
 // validate has a program check a configuration, as a user would.
 func validate(t *testing.T, program, dir, file string) (status int, stdout, stderr string) {
 	t.Helper()
@@ -43,9 +52,10 @@ func TestDocumentedConfigurationsLoad(t *testing.T) {
 	if err != nil || len(files) < 25 {
 		t.Fatal(files, err)
 	}
-	for _, path := range files {
+	for i, path := range files {
 		file := filepath.Base(path)
 		t.Run(file, func(t *testing.T) {
+			sparing(t, i)
 			t.Parallel()
 			status, out, problems := validate(t, os.Args[0], dir, file)
 			if want := "configuration '" + file + "' OK\n"; status != 0 || out != want {
