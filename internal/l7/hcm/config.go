@@ -21,6 +21,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/api/why"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 )
@@ -88,6 +89,7 @@ type config struct {
 	why        why.Recorder // nil: answers are not recorded
 	drain      network.DrainDecision
 	workers    []*worker
+	clusters   upstream.Clusters
 
 	routes     route.Table // nil with scopes
 	scopes     *scopes
@@ -111,7 +113,8 @@ type config struct {
 	schemeToOverwrite    string
 	matchUpstreamScheme  bool
 	via                  string
-	userAgent, node      string // of add_user_agent; "" for none
+	addUserAgent         bool
+	userAgent, node      string // what it adds
 
 	early             []route.HeaderMutation
 	requestIDs        httpfilter.RequestIDs
@@ -173,7 +176,7 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	m := msg.(*hcmv3.HttpConnectionManager)
 	before := len(*errs)
 	conf.Check(m, Fields, path, errs)
-	cfg := &config{log: ctx.Log, why: ctx.Why, drain: ctx.Listener.Drain, localAddress: f.LocalAddress}
+	cfg := &config{log: ctx.Log, why: ctx.Why, clusters: ctx.Clusters, drain: ctx.Listener.Drain, localAddress: f.LocalAddress}
 	httpCtx := cfg.openStats(m, ctx)
 	cfg.readTimeouts(m, path, errs)
 	cfg.readAddresses(m, ctx.Context, path, errs)
@@ -210,7 +213,7 @@ func (c *config) openStats(m *hcmv3.HttpConnectionManager, ctx extension.Network
 	prefix := "http." + m.GetStatPrefix() + "."
 	scope := ctx.Stats.Scope(prefix)
 	c.stats = newConnStats(scope, ctx.Listener.Scope.Scope(prefix))
-	declareTracing(scope)
+	c.stats.openTracing(scope)
 	c.codecStats = h1.NewStats(ctx.Stats)
 	c.connStats = network.ConnectionStats{
 		ReadTotal: c.stats.cxRxBytesTotal, WriteTotal: c.stats.cxTxBytesTotal,
@@ -273,7 +276,7 @@ func (c *config) readMessageRules(m *hcmv3.HttpConnectionManager, server extensi
 	c.schemeToOverwrite = m.GetSchemeHeaderTransformation().GetSchemeToOverwrite()
 	c.matchUpstreamScheme = m.GetSchemeHeaderTransformation().GetMatchUpstream()
 	c.via = m.GetVia()
-	if m.GetAddUserAgent().GetValue() {
+	if c.addUserAgent = m.GetAddUserAgent().GetValue(); c.addUserAgent {
 		c.userAgent, c.node = server.ServiceCluster(), server.ServiceNode()
 	}
 	c.proxy100Continue = m.GetProxy_100Continue()

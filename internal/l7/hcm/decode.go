@@ -107,7 +107,6 @@ func (s *stream) OnReset(reason httpmsg.ResetReason) {
 	if s.ended {
 		return
 	}
-	s.m.cfg.stats.rqRxReset.Inc(s.m.shard)
 	if s.info.ResponseDetails == "" {
 		s.info.ResponseDetails = "codec_error:" + strings.ReplaceAll(reason.String(), " ", "_")
 	}

@@ -61,9 +61,9 @@ func TestRequestExtensions(t *testing.T) {
 			c.useRemoteAddress = true
 		},
 			"x-forwarded-for=192.0.2.1|x-envoy-external-address=192.0.2.1|", peer},
-		{"user agent", "", func(c *config) { c.userAgent, c.node = "cl", "n" },
+		{"user agent", "", func(c *config) { c.addUserAgent, c.userAgent, c.node = true, "cl", "n" },
 			"x-envoy-downstream-service-cluster=cl|user-agent=cl|x-envoy-downstream-service-node=n|", peer},
-		{"user agent of the client", "user-agent: u\r\n", func(c *config) { c.userAgent = "cl" }, "user-agent=u|x-envoy-downstream-service-cluster=cl|", peer},
+		{"user agent of the client", "user-agent: u\r\n", func(c *config) { c.addUserAgent, c.userAgent = true, "cl" }, "user-agent=u|x-envoy-downstream-service-cluster=cl|", peer},
 		{"internal only", "x-internal-only: 1\r\n", func(c *config) { c.routes = fixedTable{&route.Route{}, []string{"x-internal-only"}} }, "", peer},
 		{"with a port", "x-forwarded-for: 10.0.0.9:80\r\n", nil, "x-forwarded-for=10.0.0.9:80|", peer},
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
@@ -151,6 +152,11 @@ func (fakeIDs) SetInResponse(response, request *httpmsg.Headers) {
 	response.Set(httpmsg.XRequestID, request.Get(httpmsg.XRequestID))
 }
 
+// noClusters is no cluster at all.
+type noClusters struct{ upstream.Clusters }
+
+func (noClusters) Get(string) upstream.Cluster { return nil }
+
 // harness is a connection manager on a fake connection.
 type harness struct {
 	t     testing.TB
@@ -186,11 +192,12 @@ func newHarness(t testing.TB, change func(*config), filters ...httpfilter.Builde
 		codecStats: h1.NewStats(root), http1: h1.ServerDefaults(), log: quiet{}, workers: []*worker{w},
 		routes: fixedTable{r: &route.Route{Forward: &route.Forward{Cluster: "c"}}}, accessLogs: []accesslog.Logger{h},
 		drainTimeout: 5 * time.Second, idleTimeout: time.Hour, streamIdleTimeout: 5 * time.Minute, delayedCloseTimeout: time.Second,
-		serverName: "envoy", generateRequestID: true, requestIDs: fakeIDs{},
+		serverName: "envoy", generateRequestID: true, requestIDs: fakeIDs{}, clusters: noClusters{},
 	}
 	for i, f := range filters {
 		h.cfg.filters = append(h.cfg.filters, filterConfig{name: fmt.Sprintf("f%d", i), build: f})
 	}
+	h.cfg.stats.openTracing(root.Scope("http.t."))
 	if change != nil {
 		change(h.cfg)
 	}

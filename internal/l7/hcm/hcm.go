@@ -52,6 +52,9 @@ type manager struct {
 	drain    drainState
 	// softDrain is set when the next request is the last one.
 	softDrain bool
+	// expected is set when the last stream was planned to be the last, and its request is
+	// complete: the connection is closed without a delay.
+	expected bool
 	// dispatching is set while the codec reads: it must not lose its connection then.
 	dispatching bool
 	closed      bool
@@ -150,6 +153,7 @@ func (m *manager) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
 		m.codec = h1.NewServer(m, m.conn, &m.cfg.http1, m.cfg.codecStats, m.shard, &m.out)
 		m.cfg.stats.cxHTTP1Total.Inc(m.shard)
 		m.cfg.stats.cxHTTP1Active.Inc(m.shard)
+		m.conn.Stream().Version, m.conn.Stream().HasVersion = m.codec.Version(), true
 	}
 	m.dispatching = true
 	err := m.codec.Dispatch(data) // even if it takes nothing: it stops the reading then
@@ -172,7 +176,6 @@ func (m *manager) protocolError(err error) {
 	m.cfg.stats.cxProtocolError.Inc(m.shard)
 	m.cfg.log.Debugf("[Cx%d] protocol error: %v", m.conn.ID(), err)
 	m.conn.Stream().Flags |= streaminfo.DownstreamProtocolError
-	m.conn.Stream().ResponseDetails = "codec_error:" + err.Error()
 	m.drain = closing
 	for m.streams != nil {
 		s := m.streams
@@ -247,7 +250,7 @@ func (m *manager) flush() {
 func (m *manager) closeIfDone() {
 	if m.active == 0 && !m.dispatching && !m.closed && (m.drain == closing || m.codec != nil && !m.codec.Reusable()) {
 		how := network.FlushWriteAndDelay
-		if m.codec != nil && m.codec.Awaited() {
+		if m.expected || m.codec != nil && m.codec.Awaited() {
 			how = network.FlushWrite
 		}
 		m.close(how, "deferred_close_on_drained_connection")

@@ -55,6 +55,9 @@ func (s *stream) normalizePath(h *httpmsg.Headers) bool {
 	}
 	path = withQuery(path, query, hasQuery)
 	h.Set(httpmsg.Path, path)
+	if redirect && isGRPC(h) {
+		return s.rejectPath() // its clients follow no redirects
+	}
 	if redirect {
 		cfg.stats.rqRedirectedWithNormalizedPath.Inc(s.m.shard)
 		s.sendLocalReply(httpfilter.LocalReply{Status: 307, Details: "path_normalization_failed",
@@ -122,10 +125,12 @@ func canonicalPath(path string) (string, bool) {
 		if out, ok = appendSegment(out, segment); !ok {
 			return "", false
 		}
-		switch decoded := string(out[start+1:]); {
-		case decoded == "." || decoded == "..":
+		// Parameters do not hide a dot segment: servers drop them.
+		bare, _, _ := strings.Cut(segment, ";")
+		up := string(out[start+1:]) == ".." || bare == ".."
+		if up || string(out[start+1:]) == "." || bare == "." {
 			out = out[:start]
-			if decoded == ".." {
+			if up {
 				if i := lastSlash(out); i >= 0 {
 					out = out[:i]
 				}

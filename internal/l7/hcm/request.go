@@ -29,7 +29,13 @@ func (s *stream) acceptRequest() bool {
 		s.resolveRoute()
 		s.log(format.DownstreamStart)
 	}
-	if kind := upgradeKind(h, connect); kind != "" && !s.upgradeAllowed(kind) {
+	switch kind := upgradeKind(h, connect); {
+	case kind == "":
+	case s.upgradeAllowed(kind):
+		s.upgrading = true
+		s.cfg.stats.cxUpgradesTotal.Inc(s.m.shard)
+		s.cfg.stats.cxUpgradesActive.Inc(s.m.shard)
+	default:
 		if connect && s.resolveRoute() == nil {
 			return true // the router says that there is no route
 		}
@@ -43,8 +49,10 @@ func (s *stream) acceptRequest() bool {
 	return true
 }
 
-// reject answers a request that no filter gets to see.
+// reject answers a request that no filter gets to see. The route decides which filters
+// see the response.
 func (s *stream) reject(status int, body, details string) {
+	s.setUpFilters()
 	s.sendLocalReply(httpfilter.LocalReply{Status: status, Body: body, Details: details})
 }
 
@@ -82,7 +90,7 @@ func hasToken(list, token string) bool {
 	return false
 }
 
-// answerExpect sends "100 Continue" on behalf of the upstream.
+// answerExpect sends "100 Continue" on behalf of the upstream. Filters do not see it.
 func (s *stream) answerExpect(h *httpmsg.Headers) {
 	if s.cfg.proxy100Continue || s.request.complete || !strings.EqualFold(h.Get(httpmsg.Expect), "100-continue") {
 		return
@@ -90,7 +98,7 @@ func (s *stream) answerExpect(h *httpmsg.Headers) {
 	h.Remove(httpmsg.Expect)
 	s.local.Reset()
 	s.local.SetStatusCode(100)
-	s.encodeInterim(&s.local)
+	s.sendInterim(&s.local)
 }
 
 // completeRequest removes what is hop by hop or not for outsiders to say, and adds
@@ -132,7 +140,7 @@ func (s *stream) completeRequest(h *httpmsg.Headers) bool {
 			}
 		}
 	}
-	if s.cfg.userAgent != "" {
+	if s.cfg.addUserAgent {
 		s.addUserAgent(h)
 	}
 	if s.cfg.via != "" {
@@ -168,6 +176,7 @@ func (s *stream) setScheme(h *httpmsg.Headers) {
 	switch {
 	case s.cfg.schemeToOverwrite != "":
 		h.Set(httpmsg.Scheme, s.cfg.schemeToOverwrite)
+		h.Set(httpmsg.XForwardedProto, s.cfg.schemeToOverwrite)
 	case h.Get(httpmsg.Scheme) == "":
 		scheme := h.Get(httpmsg.XForwardedProto)
 		if !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
@@ -188,10 +197,10 @@ func removeInternalHeaders(h *httpmsg.Headers, edge bool) {
 			httpmsg.XEnvoyUpstreamRQTimeoutAltResponse, httpmsg.XEnvoyExpectedRQTimeoutMs, httpmsg.XEnvoyForceTrace,
 			httpmsg.XEnvoyIPTags, httpmsg.XEnvoyHedgeOnPerTryTimeout, httpmsg.XEnvoyUpstreamStreamDurationMs:
 			return true
-		case httpmsg.XEnvoyDecoratorOperation, httpmsg.XEnvoyDownstreamServiceCluster,
+		case httpmsg.XEnvoyOriginalHost, httpmsg.XEnvoyDecoratorOperation, httpmsg.XEnvoyDownstreamServiceCluster,
 			httpmsg.XEnvoyDownstreamServiceNode, httpmsg.XEnvoyOriginalPath:
 			return edge
 		}
-		return false
+		return f.Name == "x-envoy-original-url"
 	})
 }

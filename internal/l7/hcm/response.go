@@ -175,7 +175,12 @@ func (s *stream) encodeInterim(h *httpmsg.Headers) {
 			}
 		}
 	}
+	s.sendInterim(h)
+}
+
+func (s *stream) sendInterim(h *httpmsg.Headers) {
 	s.touch()
+	s.countResponse(h)
 	s.enc.EncodeInterim(h)
 	s.m.flush()
 }
@@ -229,32 +234,36 @@ func (s *stream) writeTrailers(t *httpmsg.Headers) {
 func (s *stream) finishResponseHeaders(h *httpmsg.Headers) {
 	cfg, m := s.cfg, s.m
 	s.upgraded = s.switchesProtocol(h.StatusCode())
-	if s.upgraded {
-		cfg.stats.cxUpgradesTotal.Inc(m.shard)
-		cfg.stats.cxUpgradesActive.Inc(m.shard)
-	} else {
+	if !s.upgraded {
 		h.Remove(httpmsg.Connection)
 		h.Remove(httpmsg.Upgrade)
 	}
 	h.Remove(httpmsg.KeepAlive)
 	h.Remove(httpmsg.ProxyConnection)
 	h.Remove(httpmsg.TransferEncoding)
-	if r := s.request.headers; r != nil && (cfg.alwaysSetRequestID || r.Has(httpmsg.XEnvoyForceTrace)) {
-		cfg.requestIDs.SetInResponse(h, r)
-	}
 	if !h.Has(httpmsg.Date) {
 		h.AddID(httpmsg.Date, m.w.dateHeader(m.d.Now()))
 	}
 	s.setServer(h)
+	if r := s.request.headers; r != nil && (cfg.alwaysSetRequestID || r.Has(httpmsg.XEnvoyForceTrace)) {
+		cfg.requestIDs.SetInResponse(h, r)
+	}
 	if cfg.via != "" {
 		appendValue(h, httpmsg.Via, cfg.via)
 	}
 	if cfg.status != nil {
 		cfg.status.apply(h, &s.info)
 	}
+	s.countResponse(h)
+	s.decideConnection(h)
+}
+
+// countResponse counts a response, be it final or not.
+func (s *stream) countResponse(h *httpmsg.Headers) {
 	s.info.ResponseCode = h.StatusCode()
-	cfg.stats.count(m.shard, s.info.ResponseCode)
-	s.decideConnection()
+	if !s.info.HealthCheck {
+		s.cfg.stats.count(s.m.shard, s.info.ResponseCode)
+	}
 }
 
 func (s *stream) setServer(h *httpmsg.Headers) {
@@ -268,24 +277,22 @@ func (s *stream) setServer(h *httpmsg.Headers) {
 	}
 }
 
-// decideConnection ends the keep-alive when this is to be the last response; the
-// codec says so then.
-func (s *stream) decideConnection() {
+// decideConnection ends the keep-alive when this is to be the last response, and says
+// so.
+func (s *stream) decideConnection(h *httpmsg.Headers) {
 	cfg, m := s.cfg, s.m
 	if m.drain == notDraining && cfg.drain != nil && cfg.drain.DrainClose(m.d.Random()) {
 		cfg.stats.cxDrainClose.Inc(m.shard)
 		m.startDrain()
 	}
-	if m.drain == notDraining && cfg.maxRequestsPerConnection > 0 && m.requests >= cfg.maxRequestsPerConnection {
-		cfg.stats.cxMaxRequestsReached.Inc(m.shard)
-		m.startDrain()
-	}
-	if !s.request.complete && !s.upgraded {
+	if !s.request.complete {
 		cfg.stats.rqResponseBeforeRqComplete.Inc(m.shard)
+	}
+	if m.drain == draining || s.last || !s.request.complete && !s.upgraded {
 		m.startDrain()
 	}
-	if m.drain == draining || s.last {
-		m.startDrain()
+	if !s.upgraded && !m.codec.Reusable() {
+		h.Set(httpmsg.Connection, "close")
 	}
 }
 

@@ -20,6 +20,8 @@ type connStats struct {
 
 	cxLengthMs, rqTime stats.Histogram
 
+	tracingHealthCheck *stats.Counter // not for admin
+
 	listener listenerStats
 }
 
@@ -111,11 +113,13 @@ func newConnStats(s, listener stats.Scope) *connStats {
 	return c
 }
 
-// declareTracing makes tracing.* below http.<stat_prefix>.
-func declareTracing(s stats.Scope) {
-	for _, name := range []string{"client_enabled", "health_check", "not_traceable", "random_sampling", "service_forced"} {
+// openTracing makes tracing.* below http.<stat_prefix>.; only health checks are counted
+// without tracing.
+func (c *connStats) openTracing(s stats.Scope) {
+	for _, name := range []string{"client_enabled", "not_traceable", "random_sampling", "service_forced"} {
 		s.Counter("tracing." + name)
 	}
+	c.tracingHealthCheck = s.Counter("tracing.health_check")
 }
 
 // routeResolution records what looking up routes costs each stream.

@@ -10,6 +10,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
@@ -61,7 +62,8 @@ type exchange struct {
 	responseStarted  bool // headers came from a filter
 	headersSent      bool // headers went to the codec
 	responseComplete bool
-	upgraded         bool
+	upgrading        bool // the request may become a tunnel
+	upgraded         bool // it is one
 	recreated        bool // continues the request of a stream that ended
 	continued        bool // another stream continues the request
 	repliedHere      bool // the response was made here
@@ -110,8 +112,12 @@ func (s *stream) begin(m *manager, enc codec.ResponseEncoder) {
 	limit := m.conn.BufferLimit()
 	s.request.limit, s.response.limit = limit, limit
 	s.info.MatchUpstreamScheme = s.cfg.matchUpstreamScheme
-	s.last = m.softDrain
 	m.link(s)
+	s.last = m.softDrain
+	if n := s.cfg.maxRequestsPerConnection; n > 0 && m.requests >= n {
+		s.last = true
+		m.cfg.stats.cxMaxRequestsReached.Inc(m.shard)
+	}
 	st := m.cfg.stats
 	st.rqTotal.Inc(m.shard)
 	st.rqHTTP1Total.Inc(m.shard)
@@ -148,18 +154,33 @@ func (s *stream) resolveRoute() *route.Route {
 	if !s.routeKnown && s.request.headers != nil {
 		s.routeKnown = true
 		s.matchRoute()
-		if s.route != nil {
-			s.info.RouteName, s.info.RouteMetadata = s.route.Name, s.route.Metadata
-			if v := s.route.VirtualHost; v != nil {
-				s.info.VirtualHostName, s.info.VirtualHostMetadata = v.Name, v.Metadata
-			}
-		} else if s.table != nil {
-			if v := s.table.VirtualHost(s.request.headers); v != nil {
-				s.info.VirtualHostName, s.info.VirtualHostMetadata = v.Name, v.Metadata
-			}
-		}
+		s.describeRoute()
 	}
 	return s.route
+}
+
+// describeRoute says in the stream's description where the request goes.
+func (s *stream) describeRoute() {
+	var v *route.VirtualHost
+	var to upstream.Cluster
+	switch r := s.route; {
+	case r != nil:
+		s.info.RouteName, s.info.RouteMetadata, v = r.Name, r.Metadata, r.VirtualHost
+		if r.Forward != nil {
+			to = s.cfg.clusters.Get(r.Forward.ClusterName(s.request.headers, &s.info, s.random))
+		}
+	case s.table != nil:
+		v = s.table.VirtualHost(s.request.headers)
+	}
+	if v != nil {
+		s.info.VirtualHostName, s.info.VirtualHostMetadata = v.Name, v.Metadata
+	}
+	u := &s.info.Upstream
+	u.Cluster, u.ClusterRaw, u.ClusterMetadata = "", "", nil
+	if to != nil {
+		i := to.Info()
+		u.Cluster, u.ClusterRaw, u.ClusterMetadata = i.ObservabilityName, i.Name, i.Metadata
+	}
 }
 
 // matchRoute looks the route up.
@@ -219,12 +240,8 @@ func (s *stream) mirror(i int) int { return len(s.filters) - 1 - i }
 
 // connectionClosed ends the stream with its connection.
 func (s *stream) connectionClosed(flag streaminfo.Flags, details string) {
-	if !s.responseComplete {
-		s.info.Flags |= flag
-		if s.info.ResponseDetails == "" || !s.headersSent {
-			s.info.ResponseDetails = details
-		}
-	}
+	s.info.Flags |= flag
+	s.info.ResponseDetails = details
 	s.finish()
 }
 
@@ -249,7 +266,7 @@ func (s *stream) resetStream(reason httpmsg.ResetReason, details string) {
 func (s *stream) bodyTooLarge(p *path) {
 	if !p.response {
 		s.m.cfg.stats.rqTooLarge.Inc(s.m.shard)
-		s.m.startDrain() // as Envoy, which has not seen the end of the request here
+		s.request.complete = false // as in Envoy, which sees the end of a body behind its last byte
 		s.sendLocalReply(httpfilter.LocalReply{Status: 413, Body: "Payload Too Large", Details: "request_payload_too_large"})
 		return
 	}
@@ -298,7 +315,16 @@ func (s *stream) finish() {
 	}
 	st := m.cfg.stats
 	st.rqActive.Dec(m.shard)
-	if s.upgraded {
+	switch {
+	case s.continued:
+	case !s.request.complete || !s.responseComplete:
+		st.rqRxReset.Inc(m.shard)
+	}
+	if s.info.HealthCheck {
+		st.tracingHealthCheck.Inc(m.shard)
+	}
+	m.expected = s.last && s.request.complete
+	if s.upgrading {
 		st.cxUpgradesActive.Dec(m.shard)
 	}
 	if r := s.cfg.resolution; r != nil {

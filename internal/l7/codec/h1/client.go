@@ -106,7 +106,7 @@ func (c *ClientConnection) Dispatch(data *buffer.Buffer) error {
 }
 
 // OnEOF tells the codec that the peer sent everything it will ever send. This ends
-// a response without a length, and is an error for any other that is not complete.
+// a response without a length, resets a tunnel, and is an error for any other that is not complete.
 // The connection cannot be used for further requests. It is called when Dispatch
 // has taken all bytes.
 func (c *ClientConnection) OnEOF() {
@@ -115,10 +115,12 @@ func (c *ClientConnection) OnEOF() {
 		return
 	}
 	switch c.in.state {
-	case inUntilClose, inTunnel:
+	case inUntilClose:
 		c.in.state, c.responded = inDone, true
 		c.decoder.DecodeData(&c.in.body, true)
 		c.endStream()
+	case inTunnel: // which has no end but this
+		c.fail(httpmsg.ResetConnectionTermination)
 	default:
 		if c.begun() {
 			c.fail(httpmsg.ResetProtocolError)

@@ -280,7 +280,7 @@ func TestClientTunnel(t *testing.T) {
 	f.receive("MORE")
 	f.conn.OnEOF()
 	f.encode("", true)
-	f.want(t, `head :status="101" connection="upgrade" upgrade="websocket"`, "data RAWMORE", "end", "to be closed")
+	f.want(t, `head :status="101" connection="upgrade" upgrade="websocket"`, "data RAWMORE", "reset connection termination", "to be closed")
 	wantSent(t, f.sent(), "raw")
 
 	f = newClient(ClientDefaults())

@@ -59,9 +59,9 @@ func (s *responseStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) {
 func (c *ServerConnection) endHead(p []byte, h *httpmsg.Headers, status int, endStream bool) []byte {
 	bodiless := c.head || status < 200 || status == 204 || status == 304
 	hasLength := h.Has(httpmsg.ContentLength)
-	untilClose := c.version != http11 && !hasLength && !endStream
-	if c.toTheEnd = untilClose && !bodiless; c.toTheEnd {
-		c.closing = true
+	c.unsized = c.version != http11 && !hasLength
+	if c.unsized && !endStream && !bodiless {
+		c.closing = true // the body ends with the connection
 	}
 	switch {
 	case c.closing:
@@ -138,7 +138,7 @@ func (s *responseStream) EncodeTrailers(trailers *httpmsg.Headers) {
 // endResponse ends the stream, and gets ready for the next request unless the
 // connection is to be closed.
 func (c *ServerConnection) endResponse() {
-	c.awaited = c.lastOne && (c.in.state == inDone || c.toTheEnd)
+	c.awaited = c.unsized || c.lastOne && c.in.state == inDone
 	if c.closing || c.out.misframed || c.in.state != inDone {
 		c.drop()
 		return

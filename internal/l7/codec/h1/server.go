@@ -43,7 +43,7 @@ type ServerConnection struct {
 	responded bool // the response has begun
 	keepAlive bool // an HTTP/1.0 client asked to keep the connection
 	lastOne   bool // the client sends no further request
-	toTheEnd  bool // the body of the response ends with the connection
+	unsized   bool // the response is for HTTP/1.0 and does not say how long it is
 
 	closing bool // no further request is served
 	awaited bool // the client waits for the end of the connection
@@ -91,7 +91,7 @@ func (c *ServerConnection) Dispatch(data *buffer.Buffer) error {
 func (c *ServerConnection) dispatch(data *buffer.Buffer) *codec.Error {
 	if data.Len() > 0 && c.decoder == nil && c.in.state == inHead && c.in.wantsRead() {
 		c.version, c.connect, c.head, c.tunnel = http11, false, false, false
-		c.keepAlive, c.lastOne, c.toTheEnd = false, false, false
+		c.keepAlive, c.lastOne, c.unsized = false, false, false
 		c.decoder, c.in.counted = c.callbacks.NewStream(&c.stream), 0
 	}
 	if c.decoder != nil && c.in.wantsRead() {
@@ -138,9 +138,10 @@ func (c *ServerConnection) WantsRead() bool { return c.in.wantsRead() }
 // current response is complete.
 func (c *ServerConnection) Reusable() bool { return !c.closing }
 
-// Awaited reports, when Reusable is false, whether the client asked for the end of the
-// connection, with a request that it has sent completely: the owner closes it at once,
-// where others get time to read an answer that they do not expect.
+// Awaited reports, when Reusable is false, whether the client waits for the end of the
+// connection: it asked for it, with a request that it has sent completely, or finds the
+// end of an HTTP/1.0 response by it. The owner closes at once then, where others get time
+// to read an answer that they do not expect.
 func (c *ServerConnection) Awaited() bool { return c.awaited }
 
 // Version implements codec.Connection; it is the current request's.

@@ -550,7 +550,9 @@ func TestAwaited(t *testing.T) {
 		{"HTTP/1.0", "GET /x HTTP/1.0\r\n\r\n", func(f *server) { f.respond(200) }, true},
 		{"HTTP/1.0 until the end", "GET /x HTTP/1.0\r\n\r\n", func(f *server) { f.respondBody(200, "ok") }, true},
 		{"HTTP/1.0 incomplete, until the end", "POST /x HTTP/1.0\r\nContent-Length: 5\r\n\r\n", func(f *server) { f.respondBody(200, "ok") }, true},
-		{"HTTP/1.0 incomplete, sized", "POST /x HTTP/1.0\r\nContent-Length: 5\r\n\r\n", func(f *server) { f.respond(200) }, false},
+		{"HTTP/1.0 incomplete, empty", "POST /x HTTP/1.0\r\nContent-Length: 5\r\n\r\n", func(f *server) { f.respond(200) }, true},
+		{"HTTP/1.0 incomplete, sized", "POST /x HTTP/1.0\r\nContent-Length: 5\r\n\r\n", func(f *server) { f.respond(200, "content-length", "0") }, false},
+		{"HTTP/1.0 kept, until the end", "GET /x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", func(f *server) { f.respondBody(200, "ok") }, true},
 	} {
 		s := ServerDefaults()
 		s.AcceptHTTP10 = true
