@@ -302,6 +302,9 @@ func (r *request) OnStreamReady(s upstream.RequestStream, _ upstream.Host) {
 	c := s.Connection()
 	r.on = r.h.conns[c.ID-1]
 	r.h.log("%s has c%d reused=%v", r.name, c.ID, c.Reused)
+	if c.ConnectStart.IsZero() || c.ConnectEnd.Before(c.ConnectStart) {
+		r.h.log("%s: connected from %v to %v", r.name, c.ConnectStart, c.ConnectEnd)
+	}
 	var q httpmsg.Headers
 	q.AddID(httpmsg.Method, "GET")
 	q.AddID(httpmsg.Path, "/"+r.name)

@@ -25,6 +25,7 @@ type client struct {
 	onHeaders func()
 	err       error
 	meter     streaminfo.Meter
+	reading   bool // inside Dispatch
 }
 
 func newClient(s Settings) *client {
@@ -75,9 +76,15 @@ func (f *client) DecodeTrailers(h *httpmsg.Headers) {
 	f.add("end")
 }
 
-func (f *client) OnReset(reason httpmsg.ResetReason) { f.add("reset %v", reason) }
-func (f *client) OnWriteBufferHigh()                 { f.add("high") }
-func (f *client) OnWriteBufferLow()                  { f.add("low") }
+func (f *client) OnReset(reason httpmsg.ResetReason) {
+	if f.reading {
+		f.fail("reset %v", reason)
+	} else {
+		f.add("reset %v", reason)
+	}
+}
+func (f *client) OnWriteBufferHigh() { f.add("high") }
+func (f *client) OnWriteBufferLow()  { f.add("low") }
 
 // request sends one; with a body it stays open.
 func (f *client) request(t *testing.T, method string, end bool, fields ...string) string {
@@ -113,9 +120,11 @@ func (f *client) sent() string {
 
 func (f *client) receive(p string) {
 	f.in.AppendString(p)
+	f.reading = true
 	if err := f.conn.Dispatch(&f.in); err != nil {
 		f.err = err
 	}
+	f.reading = false
 }
 
 func (f *client) want(t *testing.T, lines ...string) {
