@@ -1,6 +1,7 @@
 package hcm
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
@@ -155,27 +156,43 @@ func lastSlash(p []byte) int {
 	return -1
 }
 
-// appendSegment appends a path segment with its unreserved characters decoded.
+// appendSegment appends a path segment with its unreserved characters decoded. It
+// escapes a percent sign of no escape that these characters would make one.
 func appendSegment(out []byte, s string) ([]byte, bool) {
+	stray := -1 // where in out the last such sign is
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c == '%' && i+2 < len(s) {
-			if hi, lo := unhex(s[i+1]), unhex(s[i+2]); hi < 16 && lo < 16 {
-				switch d := hi<<4 | lo; {
-				case d == 0:
-					return out, false
-				case unreserved(d):
-					out = append(out, d)
-				default:
-					out = append(out, s[i:i+3]...)
-				}
-				i += 2
-				continue
+		d, escaped := unescape(s[i:])
+		switch {
+		case escaped && d == 0:
+			return out, false
+		case escaped && unreserved(d):
+			out = append(out, d)
+			i += 2
+		case escaped:
+			out = append(out, s[i:i+3]...)
+			i += 2
+		default:
+			if s[i] == '%' {
+				stray = len(out)
+			}
+			out = append(out, s[i])
+		}
+		if stray >= 0 && len(out) == stray+3 {
+			if _, escape := unescape(string(out[stray:])); escape {
+				out = slices.Insert(out, stray+1, '2', '5')
 			}
 		}
-		out = append(out, c)
 	}
 	return out, true
+}
+
+// unescape returns the byte that the escape at the begin of s stands for.
+func unescape(s string) (c byte, ok bool) {
+	if len(s) < 3 || s[0] != '%' {
+		return 0, false
+	}
+	hi, lo := unhex(s[1]), unhex(s[2])
+	return hi<<4 | lo, hi < 16 && lo < 16
 }
 
 func unhex(c byte) byte {
