@@ -1,6 +1,7 @@
 package route
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/route"
@@ -510,5 +512,33 @@ func TestRewritingDoesNotAllocateForPlainRoutes(t *testing.T) {
 	r := table.Match(h, nil, 0)
 	if n := testing.AllocsPerRun(100, func() { r.Forward.Request.RewriteRequest(h, entry, false) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// warnings is an extension.Logger of which only warnings are expected.
+type warnings struct {
+	extension.Logger
+	lines []string
+}
+
+func (w *warnings) Warnf(format string, args ...any) {
+	w.lines = append(w.lines, fmt.Sprintf(format, args...))
+}
+
+// TestUnknownRetryCondition: a word that is not known changes nothing, and is warned of.
+func TestUnknownRetryCondition(t *testing.T) {
+	cfg, err := parse(`{virtual_hosts: [{name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: c, retry_policy: {retry_on: '5xx,junk'}}}]}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, log, errs := testContext(t), &warnings{}, conf.Errors{}
+	ctx.Log = log
+	table := Build(cfg, ctx, conf.Path{}, &errs)
+	if table == nil {
+		t.Fatal(errs)
+	}
+	const want = `virtual_hosts[0].routes[0].route.retry_policy.retry_on: retry condition "junk" is not known and has no effect`
+	if on := table.Match(headers("/"), nil, 0).Forward.Retry.On; on != route.Retry5xx || len(log.lines) != 1 || log.lines[0] != want {
+		t.Errorf("%b, %q", on, log.lines)
 	}
 }

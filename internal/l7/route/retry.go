@@ -29,7 +29,8 @@ func (b *builder) retryPolicy(cfg *routev3.RetryPolicy, path conf.Path) *route.R
 	if cfg.GetRetryOn() != "" {
 		var unknown string
 		if p.On, unknown = route.ParseRetryOn(cfg.GetRetryOn()); unknown != "" {
-			b.errs.Add(path.Field("retry_on"), "retry condition %q is not implemented", unknown)
+			// Envoy takes it without a word.
+			b.Log.Warnf("%s: retry condition %q is not known and has no effect", path.Field("retry_on"), unknown)
 		}
 	}
 	if n := cfg.GetNumRetries(); n != nil {
