@@ -26,8 +26,12 @@ func newBase() base {
 	return b
 }
 
-// overlay lays b over a: mappings together, all else by replacement; null removes.
-func overlay(a, b map[string]any) map[string]any {
+// overlay returns b laid over a: mappings are merged, anything else is replaced, and
+// null removes.
+func overlay(a, b map[string]any) map[string]any { return merge(a, b, true) }
+
+// merge is overlay; unless remove is set a null stays, for what a is laid over later.
+func merge(a, b map[string]any, remove bool) map[string]any {
 	a = maps.Clone(a)
 	if a == nil {
 		a = map[string]any{}
@@ -36,10 +40,10 @@ func overlay(a, b map[string]any) map[string]any {
 		below, okA := a[key].(map[string]any)
 		above, okB := value.(map[string]any)
 		switch {
-		case value == nil:
+		case value == nil && remove:
 			delete(a, key)
 		case okA && okB:
-			a[key] = overlay(below, above)
+			a[key] = merge(below, above, remove)
 		default:
 			a[key] = value
 		}
@@ -53,9 +57,9 @@ func (c config) over(defaults config) config {
 		c.Routes = defaults.Routes
 	}
 	return config{
-		Bootstrap: overlay(defaults.Bootstrap, c.Bootstrap), Listener: overlay(defaults.Listener, c.Listener),
-		HCM: overlay(defaults.HCM, c.HCM), RouteConfig: overlay(defaults.RouteConfig, c.RouteConfig),
-		Routes: c.Routes, Clusters: overlay(defaults.Clusters, c.Clusters),
+		Bootstrap: merge(defaults.Bootstrap, c.Bootstrap, false), Listener: merge(defaults.Listener, c.Listener, false),
+		HCM: merge(defaults.HCM, c.HCM, false), RouteConfig: merge(defaults.RouteConfig, c.RouteConfig, false),
+		Routes: c.Routes, Clusters: merge(defaults.Clusters, c.Clusters, false),
 	}
 }
 

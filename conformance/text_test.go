@@ -98,7 +98,7 @@ var (
 	portValue = regexp.MustCompile(`("port_value": )(\d+)`)
 	date      = regexp.MustCompile(`(?im)^(date: )([A-Z][a-z]{2}, [^\r\n]*GMT)`)
 	// What is left of the default timeout of a route when a request is tried again.
-	timeLeft    = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )14\d{3}\b`)
+	timeLeft    = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )1[34]\d{3}\b`)
 	serviceTime = regexp.MustCompile(`(?im)^(x-envoy-upstream-service-time: )\d+`)
 	updated     = regexp.MustCompile(`("last_updated": ")[^"]*"`)
 	// Protobuf varies the start of its debug output so that nobody reads it.

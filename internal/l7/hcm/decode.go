@@ -116,7 +116,6 @@ func (s *stream) OnReset(reason httpmsg.ResetReason) {
 // OnWriteBufferHigh implements codec.StreamCallbacks.
 func (s *stream) OnWriteBufferHigh() {
 	s.downstreamHigh++
-	s.m.cfg.stats.flowPaused.Inc(s.m.shard)
 	for i := range s.filters {
 		if w := s.filters[i].watermark; w != nil {
 			w.OnDownstreamHigh()
@@ -127,7 +126,6 @@ func (s *stream) OnWriteBufferHigh() {
 // OnWriteBufferLow implements codec.StreamCallbacks.
 func (s *stream) OnWriteBufferLow() {
 	s.downstreamHigh--
-	s.m.cfg.stats.flowResumed.Inc(s.m.shard)
 	for i := range s.filters {
 		if w := s.filters[i].watermark; w != nil {
 			w.OnDownstreamLow()
@@ -142,7 +140,11 @@ func (s *stream) pauseSource(p *path, pause bool) {
 		return
 	}
 	if !p.response {
-		s.enc.ReadDisable(pause)
+		if s.enc.ReadDisable(pause); pause {
+			s.m.cfg.stats.flowPaused.Inc(s.m.shard)
+		} else {
+			s.m.cfg.stats.flowResumed.Inc(s.m.shard)
+		}
 		return
 	}
 	for i := range s.filters {

@@ -75,9 +75,16 @@ func (s *stream) makeLocalReply(from httpfilter.LocalReply) (end bool) {
 	h.Reset()
 	s.localBody.Drain(s.localBody.Len())
 	h.SetStatusCode(from.Status)
-	s.mutateResponse(h)
+	// What a route adds to its own answer comes behind the location of a redirect.
+	direct := s.route != nil && s.route.Direct != nil
+	if !direct {
+		s.mutateResponse(h)
+	}
 	if from.Modify != nil {
 		from.Modify(h)
+	}
+	if direct {
+		s.mutateResponse(h)
 	}
 	s.info.ResponseCode = from.Status
 	s.repliedHere = true
