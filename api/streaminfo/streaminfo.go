@@ -49,6 +49,8 @@ type Stream struct {
 	VirtualClusterName string
 	// RouteResolutions is the number of times the route was looked up.
 	RouteResolutions int
+	// RouteResolutionTime is what that took. It is measured when somebody asked for it.
+	RouteResolutionTime time.Duration
 	// AttemptCount is the number of times the request was sent upstream.
 	AttemptCount int
 	// Failed are the attempts that brought no response for the client, in order. The

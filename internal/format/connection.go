@@ -21,7 +21,7 @@ func (t table) downstream() {
 	t.endpointID("DOWNSTREAM_DIRECT_LOCAL", directLocal)
 	t.number("CONNECTION_ID", func(e *format.Entry) uint64 { return connection(e.Stream).ID })
 	t["DOWNSTREAM_CX_RTT"] = spec{build: func(c *Compiler, _ string) (operator, error) {
-		c.rtt.Store(true)
+		c.wants.rtt.Store(true)
 		return roundTripTime, nil
 	}}
 	t.text("FILTER_CHAIN_NAME", func(s *streaminfo.Stream) string { return connection(s).FilterChainName })

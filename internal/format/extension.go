@@ -49,7 +49,7 @@ func (c *Compiler) with(formatters []*corev3.TypedExtensionConfig, path conf.Pat
 	}
 	operators := maps.Clone(c.operators)
 	maps.Copy(operators, listed)
-	return &Compiler{options: c.options, operators: operators, rtt: c.rtt}
+	return &Compiler{options: c.options, operators: operators, wants: c.wants}
 }
 
 // extend adds the operators of an extension that are not there.

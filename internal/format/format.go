@@ -36,19 +36,26 @@ type Options struct {
 type Compiler struct {
 	options   Options
 	operators table
-	rtt       *atomic.Bool // see WantsRTT; shared with compilers that know more
+	wants     *wants // shared with compilers that know more
 }
+
+// wants says which of the values that cost something are shown by a format.
+type wants struct{ rtt, routeTime atomic.Bool }
 
 // WantsRTT reports whether a format was compiled that shows the round trip time of
 // connections. Any goroutine.
-func (c *Compiler) WantsRTT() bool { return c.rtt.Load() }
+func (c *Compiler) WantsRTT() bool { return c.wants.rtt.Load() }
+
+// WantsRouteTime reports whether a format was compiled that shows how long it took to
+// find the route. Any goroutine.
+func (c *Compiler) WantsRouteTime() bool { return c.wants.routeTime.Load() }
 
 // NewCompiler returns a compiler.
 func NewCompiler(o Options) *Compiler {
 	if o.LookupEnv == nil {
 		o.LookupEnv = func(string) (string, bool) { return "", false }
 	}
-	c := &Compiler{options: o, operators: operators(), rtt: &atomic.Bool{}}
+	c := &Compiler{options: o, operators: operators(), wants: new(wants)}
 	c.addBuiltIn()
 	return c
 }

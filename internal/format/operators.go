@@ -43,8 +43,6 @@ func operators() table {
 	t.xfcc()
 	t.nothing()
 	t["COALESCE"] = spec{args: requiredArgs, limit: true, encode: true, both: (*Compiler).coalesce}
-	// The clock of a worker stands still while a route is looked up.
-	t["ROUTE_RESOLUTION_TIME_US"] = spec{}
 	return t
 }
 
@@ -149,6 +147,12 @@ func (t table) stream() {
 	t.text("CONNECTION_TERMINATION_DETAILS", func(s *streaminfo.Stream) string { return s.TerminationDetails })
 	t.text("ROUTE_NAME", func(s *streaminfo.Stream) string { return s.RouteName })
 	t.number("ROUTE_RESOLUTION_COUNT", func(e *format.Entry) uint64 { return uint64(e.Stream.RouteResolutions) })
+	t["ROUTE_RESOLUTION_TIME_US"] = spec{build: func(c *Compiler, _ string) (operator, error) {
+		c.wants.routeTime.Store(true)
+		return func(dst []byte, e *format.Entry) ([]byte, kind) {
+			return strconv.AppendInt(dst, e.Stream.RouteResolutionTime.Microseconds(), 10), literal
+		}, nil
+	}}
 	t.text("VIRTUAL_CLUSTER_NAME", func(s *streaminfo.Stream) string { return s.VirtualClusterName })
 	t.text("STREAM_ID", func(s *streaminfo.Stream) string { return s.RequestID })
 	t.add("UNIQUE_ID", func(dst []byte, _ *format.Entry) ([]byte, kind) {

@@ -140,6 +140,7 @@ func (s *Server) register(factories []extension.Factory) error {
 	own := &hcm.Factory{
 		LocalAddress: localAddress(s.options.LocalAddressIPVersion),
 		Clock:        time.Now,
+		TimesRoutes:  func() bool { return s.formats.WantsRouteTime() },
 		OnRoutes:     func(r *routev3.RouteConfiguration) { s.routes = append(s.routes, r) },
 	}
 	disabled := map[string]bool{}

@@ -100,6 +100,9 @@ type config struct {
 	localReply *localReply      // nil: replies stay as they are made
 	status     *proxyStatus     // nil: no proxy-status
 	resolution *routeResolution // nil: not recorded
+	// As in Factory.
+	clock       func() time.Time
+	timesRoutes func() bool
 
 	idleTimeout, maxConnectionDuration, maxStreamDuration, streamIdleTimeout, requestTimeout, requestHeadersTimeout,
 	drainTimeout, delayedCloseTimeout time.Duration
@@ -151,6 +154,9 @@ type Factory struct {
 	// Clock reads the time. Any goroutine. It is for what is measured within a turn,
 	// where the time of the worker stands still.
 	Clock func() time.Time
+	// TimesRoutes reports whether what it takes to find a route is to be measured. Any
+	// worker.
+	TimesRoutes func() bool
 }
 
 var _ extension.NetworkFilterFactory = (*Factory)(nil)
@@ -176,7 +182,8 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	m := msg.(*hcmv3.HttpConnectionManager)
 	before := len(*errs)
 	conf.Check(m, Fields, path, errs)
-	cfg := &config{log: ctx.Log, why: ctx.Why, clusters: ctx.Clusters, drain: ctx.Listener.Drain, localAddress: f.LocalAddress}
+	cfg := &config{log: ctx.Log, why: ctx.Why, clusters: ctx.Clusters, drain: ctx.Listener.Drain, localAddress: f.LocalAddress,
+		clock: f.Clock, timesRoutes: f.TimesRoutes}
 	httpCtx := cfg.openStats(m, ctx)
 	cfg.readTimeouts(m, path, errs)
 	cfg.readAddresses(m, ctx.Context, path, errs)
@@ -187,7 +194,7 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	cfg.readLocalReply(m.GetLocalReplyConfig(), httpCtx, path.Field("local_reply_config"), errs)
 	cfg.status = newProxyStatus(m.GetProxyStatusConfig(), cfg.serverName, ctx.Server)
 	if m.GetRecordRouteResolutionStats() {
-		cfg.resolution = newRouteResolution(httpCtx.Stats, f.Clock)
+		cfg.resolution = newRouteResolution(httpCtx.Stats)
 	}
 	tables := cfg.readRoutes(m, httpCtx, path, errs)
 	cfg.filters = readFilters(m.GetHttpFilters(), httpCtx, path.Field("http_filters"), errs)

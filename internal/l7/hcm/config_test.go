@@ -81,7 +81,7 @@ func build(t *testing.T, text string) (tables []string, errs conf.Errors) {
 			Log: quiet{}, Server: &oneShard{}, AccessLogs: filtertest.Loggers{}},
 		Listener: extension.Listener{Scope: stats.Scope(scope)},
 	}
-	f := Factory{Clock: time.Now, OnRoutes: func(r *routev3.RouteConfiguration) { tables = append(tables, r.GetName()) }}
+	f := Factory{Clock: time.Now, TimesRoutes: func() bool { return false }, OnRoutes: func(r *routev3.RouteConfiguration) { tables = append(tables, r.GetName()) }}
 	if b := f.BuildNetworkFilter(m, ctx, conf.Path{}, &errs); (b == nil) != (errs.Err() != nil) {
 		t.Errorf("a builder with errors, or none without: %v", errs)
 	}

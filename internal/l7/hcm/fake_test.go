@@ -188,8 +188,9 @@ func newHarness(t testing.TB, change func(*config), filters ...httpfilter.Builde
 	w := new(worker)
 	w.recycle = w.recycleEnded
 	h.cfg = &config{
-		stats:      newConnStats(root.Scope("http.t."), root.Scope("listener.l.http.t.")),
-		codecStats: h1.NewStats(root), http1: h1.ServerDefaults(), log: quiet{}, workers: []*worker{w},
+		timesRoutes: func() bool { return false },
+		stats:       newConnStats(root.Scope("http.t."), root.Scope("listener.l.http.t.")),
+		codecStats:  h1.NewStats(root), http1: h1.ServerDefaults(), log: quiet{}, workers: []*worker{w},
 		routes: fixedTable{r: &route.Route{Forward: &route.Forward{Cluster: "c"}}}, accessLogs: []accesslog.Logger{h},
 		drainTimeout: 5 * time.Second, idleTimeout: time.Hour, streamIdleTimeout: 5 * time.Minute, delayedCloseTimeout: time.Second,
 		serverName: "envoy", generateRequestID: true, requestIDs: fakeIDs{}, clusters: noClusters{},

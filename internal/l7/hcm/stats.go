@@ -124,13 +124,11 @@ func (c *connStats) openTracing(s stats.Scope) {
 
 // routeResolution records what looking up routes costs each stream.
 type routeResolution struct {
-	clock         func() time.Time
 	micros, count stats.Histogram
 }
 
-func newRouteResolution(s stats.Scope, clock func() time.Time) *routeResolution {
+func newRouteResolution(s stats.Scope) *routeResolution {
 	return &routeResolution{
-		clock:  clock,
 		micros: s.Histogram("downstream_rq_route_resolution_time_us", stats.Microseconds),
 		count:  s.Histogram("downstream_rq_route_resolutions", stats.Unspecified),
 	}

@@ -45,8 +45,7 @@ type exchange struct {
 	response   path
 	route      *route.Route
 	routeKnown bool
-	table      route.Table   // that the route was looked up in, nil before
-	resolving  time.Duration // in look-ups of the route, if that is recorded
+	table      route.Table // that the route was looked up in, nil before
 	random     uint64
 	entry      format.Entry // see entryFor
 	replyBody  string       // of a response that was made here
@@ -186,15 +185,16 @@ func (s *stream) describeRoute() {
 // matchRoute looks the route up.
 func (s *stream) matchRoute() {
 	var since time.Time
-	if r := s.cfg.resolution; r != nil {
-		since = r.clock()
+	timed := s.cfg.resolution != nil || s.cfg.timesRoutes()
+	if timed {
+		since = s.cfg.clock()
 	}
 	s.info.RouteResolutions++
 	if s.table = s.cfg.table(s.request.headers); s.table != nil {
 		s.route = s.table.Match(s.request.headers, &s.info, s.random)
 	}
-	if r := s.cfg.resolution; r != nil {
-		s.resolving += r.clock().Sub(since)
+	if timed {
+		s.info.RouteResolutionTime += s.cfg.clock().Sub(since)
 	}
 }
 
@@ -328,7 +328,7 @@ func (s *stream) finish() {
 		st.cxUpgradesActive.Dec(m.shard)
 	}
 	if r := s.cfg.resolution; r != nil {
-		r.record(m.shard, s.resolving, s.info.RouteResolutions)
+		r.record(m.shard, s.info.RouteResolutionTime, s.info.RouteResolutions)
 	}
 	st.rqTime.Record(m.shard, uint64(now.Sub(s.info.Start).Milliseconds()))
 	m.unlink(s)
