@@ -1,8 +1,6 @@
 package route
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -259,23 +257,5 @@ virtual_hosts:
 	}
 	if names := strings.Join(scope.Names(), " "); strings.Contains(names, "vhost.w.") {
 		t.Error(names)
-	}
-}
-
-// The configurations in testdata/documented are of the kinds that Envoy's
-// documentation shows.
-func TestDocumentedConfigurationsLoad(t *testing.T) {
-	files, err := filepath.Glob("testdata/documented/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			build(t, string(text))
-		})
 	}
 }
