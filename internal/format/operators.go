@@ -24,7 +24,7 @@ type spec struct {
 	uncut  bool // and without effect
 	encode bool // see piece
 	// build compiles the argument. An operator whose value in text is not that alone in
-	// JSON has both instead; one that is not implemented has neither.
+	// JSON has both instead.
 	build func(c *Compiler, arg string) (operator, error)
 	both  func(c *Compiler, arg string) (inText, alone operator, err error)
 }

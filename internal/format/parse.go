@@ -106,8 +106,6 @@ func (c *Compiler) operator(cmd command) (piece, error) {
 	switch {
 	case !ok:
 		return piece{}, fmt.Errorf("Not supported field in StreamInfo: %s", cmd.name)
-	case s.build == nil && s.both == nil:
-		return piece{}, fmt.Errorf("the operator %s is not implemented", cmd.name)
 	case s.args == noArgs && (cmd.arg != "" || cmd.max >= 0):
 		return piece{}, fmt.Errorf("%s does not take any parameters or length", cmd.name)
 	case s.args == requiredArgs && cmd.arg == "":

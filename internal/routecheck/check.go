@@ -1,6 +1,7 @@
 package routecheck
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -78,7 +79,7 @@ func (t *test) valuesOf(r *route.Route) map[string]string {
 		}
 		if find := r.VirtualHost.VirtualCluster; find != nil {
 			if s := find(&t.request); s != nil {
-				actual[virtualClusterName] = s.Name
+				actual[virtualClusterName] = cmp.Or(s.Name, "other") // which logs show as none
 			}
 		}
 	case r.Direct.Location != nil:
