@@ -17,6 +17,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/headermutation"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/healthcheck"
 	httplocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/http/localratelimit"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/matchdelegate"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/router"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/connectionlimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/directresponse"
@@ -86,6 +87,7 @@ func Factories() []extension.Factory {
 		headermutation.Factory{},
 		healthcheck.Factory{},
 		httplocalratelimit.Factory{},
+		matchdelegate.Factory{},
 		router.Factory{},
 
 		connectionlimit.Factory{},
