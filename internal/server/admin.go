@@ -16,6 +16,7 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	filev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/file/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -26,6 +27,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l4/listener"
 	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
@@ -37,7 +39,7 @@ import (
 var adminFields = conf.Fields{
 	Message: "envoy.config.bootstrap.v3.Admin",
 	// ignore_global_conn_limit holds in any case: admin's connections are not counted.
-	Names: []string{"access_log", "access_log_path", "profile_path", "address", "ignore_global_conn_limit"},
+	Names: []string{"access_log", "access_log_path", "profile_path", "address", "ignore_global_conn_limit", "allow_paths"},
 }
 
 // publish renews what admin shows of the listeners. Main goroutine.
@@ -99,11 +101,22 @@ func (s *Server) buildAdmin(ctx extension.Context, path conf.Path, errs *conf.Er
 		HotRestartVersion: hotRestartVersion(&s.options),
 		Endpoints:         append(s.store.Endpoints(), s.answers.Endpoint()),
 		AccessLog:         s.adminAccessLog(logs),
+		AllowPaths:        allowPaths(cfg.GetAllowPaths(), path.Field("allow_paths"), errs),
 		Log:               func(line string) { s.log.Logger("admin").Warnf("%s", line) },
 	})
 	if err != nil {
 		errs.Add(path, "%v", err)
 	}
+}
+
+func allowPaths(cfg []*matcherv3.StringMatcher, path conf.Path, errs *conf.Errors) []func(string) bool {
+	var allow []func(string) bool
+	for i, m := range cfg {
+		if s := match.NewString(m, path.Index(i), errs); s != nil {
+			allow = append(allow, s.Match)
+		}
+	}
+	return allow
 }
 
 // ReopenLogs reopens the access logs and the operational log, after they were

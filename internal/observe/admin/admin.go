@@ -71,8 +71,8 @@ type Config struct {
 	HotRestartVersion string
 	// Endpoints are those of other rooms and of extensions.
 	Endpoints []adminhook.Endpoint
-	// AllowPaths, if not empty, are the only paths served: a path is allowed if one of
-	// these says so.
+	// AllowPaths, if not empty, are the only paths served: a path, with its query, is
+	// allowed if one of these says so.
 	AllowPaths []func(path string) bool
 	// AccessLog is called when a request begins; what it returns, when the answer was
 	// written. Optional.

@@ -230,13 +230,14 @@ func TestOptionalParts(t *testing.T) {
 		return &adminv3.Certificates{Certificates: []*adminv3.Certificate{{}}}
 	}
 	f.config.Contention = func() *adminv3.MutexStats { return &adminv3.MutexStats{NumContentions: 2, LifetimeWaitCycles: 9} }
-	f.config.AllowPaths = []func(string) bool{func(p string) bool { return p != "/memory" }, func(p string) bool { return p == "/x" }}
+	f.config.AllowPaths = []func(string) bool{func(p string) bool { return !strings.HasPrefix(p, "/memory") }, func(p string) bool { return p == "/x" }}
 	url := f.start(t)
 	for request, want := range map[string]string{
 		"GET /init_dump?mask=listener":   "{\n \"unready_targets_dumps\": [\n  {\n   \"name\": \"listener\"\n  }\n ]\n}\n",
 		"GET /certs":                     "{\n \"certificates\": [\n  {\n   \"ca_cert\": [],\n   \"cert_chain\": []\n  }\n ]\n}\n",
 		"GET /contention":                "{\n \"num_contentions\": \"2\",\n \"current_wait_cycles\": \"0\",\n \"lifetime_wait_cycles\": \"9\"\n}\n",
 		"GET /memory":                    "request to path /memory not allowed",
+		"GET //./memory?":                "request to path /memory? not allowed",
 		"GET /runtime":                   "{\n \"layers\": [],\n \"entries\": {}\n}\n",
 		"POST /runtime_modify?a=1":       "No admin layer specified",
 		"POST /logging?level=info":       "levels: info\n",

@@ -51,8 +51,12 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		header.Set("Transfer-Encoding", "chunked")
 	}
 	at := normalized(r.URL.Path)
-	if !s.allowed(at) {
-		fail(w, http.StatusForbidden, "request to path "+at+" not allowed")
+	asked := at
+	if r.URL.RawQuery != "" || r.URL.ForceQuery {
+		asked += "?" + r.URL.RawQuery
+	}
+	if !s.allowed(asked) {
+		fail(w, http.StatusForbidden, "request to path "+asked+" not allowed")
 		return
 	}
 	i, found := slices.BinarySearchFunc(s.endpoints, at, func(e adminhook.Endpoint, path string) int {
