@@ -72,6 +72,9 @@ type Compiler interface {
 	// Without a message it returns the default line of access logs. Errors go to errs;
 	// the result is nil then. The content type is the caller's business.
 	FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) Format
+	// With returns a compiler that also knows the operators of these formatters, which
+	// come before all others. Errors go to errs.
+	With(formatters []*corev3.TypedExtensionConfig, path conf.Path, errs *conf.Errors) Compiler
 }
 
 // Commands are operators that a formatter extension adds, by name: each compiles

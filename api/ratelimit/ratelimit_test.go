@@ -41,6 +41,11 @@ func (formats) Compile(text string) (format.Format, error) {
 	return header{text}, nil
 }
 
+// With returns f: it knows no formatters.
+func (f formats) With([]*corev3.TypedExtensionConfig, conf.Path, *conf.Errors) format.Compiler {
+	return f
+}
+
 func (f formats) FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) format.Format {
 	out, err := f.Compile(msg.GetTextFormatSource().GetInlineString())
 	if err != nil {

@@ -24,8 +24,11 @@ func (c *Compiler) addBuiltIn() {
 	}
 }
 
-// with returns a compiler that also knows the operators of these formatters, which
-// come before all others. Errors go to errs.
+// With implements format.Compiler.
+func (c *Compiler) With(formatters []*corev3.TypedExtensionConfig, path conf.Path, errs *conf.Errors) format.Compiler {
+	return c.with(formatters, path, errs)
+}
+
 func (c *Compiler) with(formatters []*corev3.TypedExtensionConfig, path conf.Path, errs *conf.Errors) *Compiler {
 	if len(formatters) == 0 {
 		return c

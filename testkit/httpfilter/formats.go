@@ -17,6 +17,11 @@ type Formats struct{}
 // Compile compiles a text in which missing values are "-".
 func (Formats) Compile(text string) (format.Format, error) { return compile(text, "-") }
 
+// With returns f: it knows no formatters.
+func (f Formats) With([]*corev3.TypedExtensionConfig, conf.Path, *conf.Errors) format.Compiler {
+	return f
+}
+
 // FromProto compiles an inline text.
 func (Formats) FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) format.Format {
 	missing := "-"

@@ -49,6 +49,11 @@ func (formats) Compile(text string) (format.Format, error) {
 	return literal("text " + text), nil
 }
 
+// With returns f: it knows no formatters.
+func (f formats) With([]*corev3.TypedExtensionConfig, conf.Path, *conf.Errors) format.Compiler {
+	return f
+}
+
 func (formats) FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) format.Format {
 	switch json := msg.GetJsonFormat(); {
 	case msg == nil:

@@ -30,6 +30,11 @@ func (o opened) Write(_ int, p []byte) { o.files[o.name] += string(p) }
 // formats compiles a text to itself.
 type formats struct{ format.Compiler }
 
+// With returns f: it knows no formatters.
+func (f formats) With([]*corev3.TypedExtensionConfig, conf.Path, *conf.Errors) format.Compiler {
+	return f
+}
+
 func (formats) FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) format.Format {
 	switch {
 	case msg == nil:

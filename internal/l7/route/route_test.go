@@ -29,6 +29,11 @@ var _ route.Table = (*Table)(nil)
 // formats is a compiler for %REQ(name)% and plain text.
 type formats struct{ format.Compiler }
 
+// With returns f: it knows no formatters.
+func (f formats) With([]*corev3.TypedExtensionConfig, conf.Path, *conf.Errors) format.Compiler {
+	return f
+}
+
 func (formats) FromProto(msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors) format.Format {
 	text := msg.GetTextFormatSource().GetInlineString()
 	if strings.Contains(text, "%NOPE%") {

@@ -56,7 +56,7 @@ func mutationFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.extensions.filters.http.header_mutation.v3.Mutations",
 		Names: []string{"request_mutations", "query_parameter_mutations.append.record", "query_parameter_mutations.append.action",
-			"query_parameter_mutations.remove", "response_mutations", "response_trailers_mutations", "request_trailers_mutations"},
+			"query_parameter_mutations.remove", "response_mutations", "response_trailers_mutations", "request_trailers_mutations", "formatters"},
 	}
 }
 
@@ -104,6 +104,7 @@ func newMutations(m *mutationv3.Mutations, formats format.Compiler, path conf.Pa
 		return &mutations{}
 	}
 	conf.Check(m, mutationFields(), path, errs)
+	formats = formats.With(m.GetFormatters(), path.Field("formatters"), errs)
 	out := &mutations{
 		request:          headeroption.NewMutations(m.GetRequestMutations(), formats, path.Field("request_mutations"), errs),
 		response:         headeroption.NewMutations(m.GetResponseMutations(), formats, path.Field("response_mutations"), errs),

@@ -185,6 +185,7 @@ func (u *upstreamRequest) OnStreamFailure(p upstream.PoolFailure, reason string,
 // endUnmade ends an attempt that got no stream.
 func (u *upstreamRequest) endUnmade(p upstream.PoolFailure, reason string, host upstream.Host) {
 	u.cancel, u.host, u.flags, u.up.FailureReason = nil, host, resetFlags[poolReset(p)], reason
+	u.up.PoolReady = u.f.d.Now() // as in Envoy: the pool has answered
 	if host != nil {
 		u.f.triedHosts = append(u.f.triedHosts, host)
 	}
