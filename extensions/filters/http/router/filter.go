@@ -155,14 +155,6 @@ func (f *filter) findCluster() bool {
 	return true
 }
 
-// clusterName is name, or else what the header says.
-func clusterName(name, header string, h *httpmsg.Headers) string {
-	if name == "" {
-		name, _ = h.Find(header)
-	}
-	return name
-}
-
 // admitted reports whether the request may go to its cluster, or answers it.
 func (f *filter) admitted() bool {
 	if id, found := f.invalidControlHeader(); found {
