@@ -222,14 +222,19 @@ type Connection struct {
 	// RTT is the round trip time that the system knew when the connection was accepted:
 	// that of the handshake. It is set when HasRTT is: only TCP on Linux has it, and only
 	// where a format shows it.
-	RTT              time.Duration
-	HasRTT           bool
-	TransportFailure string
-	LocalCloseReason string
-	CloseType        CloseType
+	RTT    time.Duration
+	HasRTT bool
+	// Version is the HTTP version that the connection speaks; it is set when HasVersion
+	// is.
+	Version    httpmsg.Version
+	HasVersion bool
 	// PeerCertificatePresented says that the client showed a certificate,
 	// PeerCertificateValidated that it was checked and is valid.
 	PeerCertificatePresented, PeerCertificateValidated bool
+	// How it ended.
+	CloseType        CloseType
+	TransportFailure string
+	LocalCloseReason string
 	// FilterState holds typed values with the life of the connection.
 	FilterState map[string]any
 }

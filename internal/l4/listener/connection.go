@@ -110,6 +110,7 @@ func (c *connection) log() {
 	loop := c.worker.loop
 	s := c.conn.Stream()
 	s.End = loop.Now()
+	s.Version, s.HasVersion = s.Downstream.Version, s.Downstream.HasVersion
 	logAll(c.config.accessLogs, &format.Entry{Stream: s, Now: loop.Now(), Shard: loop.Shard(), Random: loop.Random()})
 }
 

@@ -153,7 +153,8 @@ func (m *manager) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
 		m.codec = h1.NewServer(m, m.conn, &m.cfg.http1, m.cfg.codecStats, m.shard, &m.out)
 		m.cfg.stats.cxHTTP1Total.Inc(m.shard)
 		m.cfg.stats.cxHTTP1Active.Inc(m.shard)
-		m.conn.Stream().Version, m.conn.Stream().HasVersion = m.codec.Version(), true
+		info := m.conn.Info()
+		info.Version, info.HasVersion = m.codec.Version(), true
 	}
 	m.dispatching = true
 	err := m.codec.Dispatch(data) // even if it takes nothing: it stops the reading then
