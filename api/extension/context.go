@@ -9,6 +9,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/api/secret"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/api/why"
@@ -28,6 +29,8 @@ type Context struct {
 	Server   Server // any goroutine
 	// AccessLogs makes the loggers of an access_log field.
 	AccessLogs AccessLogs
+	// Secrets finds certificates and other secrets.
+	Secrets secret.Provider
 	// Files opens the files of access loggers.
 	Files accesslog.Files
 	// Why remembers the answers that the proxy makes; it may be nil. Any goroutine.

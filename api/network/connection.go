@@ -92,6 +92,8 @@ type Connection interface {
 	// OnWriteBufferLow since.
 	AboveHighWatermark() bool
 	BufferLimit() int
+	// Unsent is the number of bytes that were written and that the socket has not taken.
+	Unsent() int
 	// TransportFailure is why the transport socket failed, "" if it did not.
 	TransportFailure() string
 }

@@ -148,6 +148,7 @@ type Upstream struct {
 	ConnectionID     uint64
 	Version          httpmsg.Version
 	HasVersion       bool
+	TLS              *TLS   // nil without TLS
 	FailureReason    string // of the transport
 	LocalCloseReason string
 	CloseType        CloseType
@@ -213,8 +214,12 @@ type Connection struct {
 	RequestedServerName  string
 	TransportProtocol    string
 	ApplicationProtocols []string
-	FilterChainName      string
-	ListenerName         string
+	// TLS describes the session, nil without TLS or before it is agreed on.
+	TLS *TLS
+	// ProxyProtocol is the header in front of the connection's bytes, nil for none.
+	ProxyProtocol   *ProxyProtocol
+	FilterChainName string
+	ListenerName    string
 	// ListenerMetadata and FilterChainMetadata are those of the configuration. They are
 	// shared: nobody writes to them.
 	ListenerMetadata, FilterChainMetadata map[string]*structpb.Struct

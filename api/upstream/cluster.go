@@ -12,6 +12,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 )
 
 // Clusters is the set of clusters of a server. Any goroutine.
@@ -92,6 +93,9 @@ type Pick struct {
 	HasHash bool
 	// HTTP is false for TCP.
 	HTTP bool
+	// Transport is what the connection's transport is to do besides its configuration; it
+	// may be nil.
+	Transport *transport.Options
 	// Host is the answer of the load balancer, nil for none: NewStream and NewConnection
 	// set it before they ask for a connection.
 	Host Host
@@ -182,6 +186,7 @@ type StreamConnection struct {
 	ID            uint64
 	Local, Remote address.Address
 	Version       httpmsg.Version
+	TLS           *streaminfo.TLS // nil without TLS
 	// Reused says that another stream was on the connection before.
 	Reused bool
 	// ConnectStart and ConnectEnd say when the connection was made, also of a reused one.

@@ -187,6 +187,9 @@ func (c *Fake) SetStats(s *network.ConnectionStats) { c.Stats = s }
 // AboveHighWatermark reports what SetHigh set.
 func (c *Fake) AboveHighWatermark() bool { return c.high }
 
+// Unsent returns 0: what is written is sent at once.
+func (c *Fake) Unsent() int { return 0 }
+
 // BufferLimit returns Limit.
 func (c *Fake) BufferLimit() int { return c.Limit }
 

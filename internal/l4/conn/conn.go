@@ -205,6 +205,9 @@ func (c *Conn) SetStats(s *network.ConnectionStats) { c.stats = s }
 // BufferLimit returns the limit of each buffer in bytes, 0 if there is none.
 func (c *Conn) BufferLimit() int { return c.limit }
 
+// Unsent returns the number of bytes that wait to be sent.
+func (c *Conn) Unsent() int { return c.out.Len() }
+
 // AboveHighWatermark reports whether too much output waits.
 func (c *Conn) AboveHighWatermark() bool { return c.aboveHigh }
 

@@ -59,6 +59,7 @@ func (c *fakeConn) SetDelayedCloseTimeout(time.Duration) {}
 func (c *fakeConn) SetStats(*network.ConnectionStats)    {}
 func (c *fakeConn) AboveHighWatermark() bool             { return false }
 func (c *fakeConn) BufferLimit() int                     { return 1000 }
+func (c *fakeConn) Unsent() int                          { return 0 }
 func (c *fakeConn) TransportFailure() string             { return "" }
 func (c *fakeConn) Connection() network.Connection       { return c }
 func (c *fakeConn) ContinueReading()                     {}

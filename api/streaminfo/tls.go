@@ -1,0 +1,49 @@
+package streaminfo
+
+import (
+	"crypto/x509"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+)
+
+// TLS describes the TLS session of a connection, either side. It is complete before
+// the connection counts as connected, and never changed afterwards.
+type TLS struct {
+	// Version and CipherSuite have the names that Envoy logs, as TLSv1.3 and
+	// TLS_AES_128_GCM_SHA256 (or ECDHE-RSA-AES128-GCM-SHA256 up to TLS 1.2); Group is the
+	// key exchange, as X25519.
+	Version, CipherSuite, Group string
+	// ServerName is the SNI, ALPN the protocol that was agreed on; "" for none.
+	ServerName, ALPN string
+	// SessionID is in hexadecimal, "" if there is none.
+	SessionID string
+	Resumed   bool
+	// LocalCertificate is what this side showed, nil for none.
+	LocalCertificate *x509.Certificate
+	// PeerCertificates is the chain that the peer showed, its own first.
+	PeerCertificates []*x509.Certificate
+	// PeerValidated says that the peer's certificate was checked and is valid.
+	PeerValidated bool
+}
+
+// PeerCertificate returns the peer's own certificate, nil if it showed none. t may be
+// nil.
+func (t *TLS) PeerCertificate() *x509.Certificate {
+	if t == nil || len(t.PeerCertificates) == 0 {
+		return nil
+	}
+	return t.PeerCertificates[0]
+}
+
+// A ProxyProtocol is what a PROXY protocol header said, or is to say.
+type ProxyProtocol struct {
+	Source, Destination address.Address
+	Version             int // 1 or 2
+	TLVs                []TLV
+}
+
+// A TLV is an extension of a PROXY protocol header of version 2.
+type TLV struct {
+	Type  byte
+	Value []byte
+}
