@@ -42,6 +42,9 @@ type Stats struct {
 	OnHTTP1 func()
 	// NamedResponses are those of zones and those that requests ask for by a name.
 	NamedResponses NamedResponses
+	// GRPC are those of gRPC calls, under grpc. or grpc.<service>.<method>., as filters
+	// that know of gRPC count them.
+	GRPC NamedGRPC
 }
 
 // Responses counts responses by code under one prefix. Metrics appear, and take

@@ -92,6 +92,7 @@ func fillStats(s *upstream.Stats, scope stats.Scope) {
 	s.ExternalResponses.Init(scope.Scope("external."))
 	s.InternalResponses.Init(scope.Scope("internal."))
 	s.NamedResponses.Init(scope)
+	s.GRPC.Init(scope)
 }
 
 func snake(name string) string {

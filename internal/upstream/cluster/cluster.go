@@ -212,6 +212,7 @@ func (c *Cluster) close() {
 		}
 	}
 	c.stats.NamedResponses.Close()
+	c.stats.GRPC.Close()
 	for _, s := range c.scopes {
 		s.Close()
 	}

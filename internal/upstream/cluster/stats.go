@@ -117,6 +117,7 @@ func newStats(s stats.Scope, sub func(prefix string) stats.Scope) *upstream.Stat
 	st.ExternalResponses.Init(sub("external."))
 	st.InternalResponses.Init(sub("internal."))
 	st.NamedResponses.Init(s)
+	st.GRPC.Init(s)
 	s.Counter("upstream_rq_completed") // Envoy shows it before the first response
 	counters, gauges := unused()
 	for _, name := range counters {
