@@ -128,6 +128,9 @@ type Error struct {
 	Detail string
 	// Cause says more to a person reading the log.
 	Cause string
+	// Flood says that the peer sent or left too many frames. Envoy does not count that as
+	// a protocol error.
+	Flood bool
 }
 
 // Error returns the detail and the cause.

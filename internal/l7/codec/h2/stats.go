@@ -1,0 +1,88 @@
+package h2
+
+import "github.com/nuncio-proxy/nuncio/api/stats"
+
+// Stats holds the statistics of codecs, under "http2.".
+type Stats struct {
+	CookiesTooLarge                *stats.Counter
+	DroppedHeadersWithUnderscores  *stats.Counter
+	GoAwaySent                     *stats.Counter
+	HeaderListSizeTooLarge         *stats.Counter
+	HeaderOverflow                 *stats.Counter
+	HeadersCbNoStream              *stats.Counter
+	InboundEmptyFramesFlood        *stats.Counter
+	InboundPriorityFramesFlood     *stats.Counter
+	InboundWindowUpdateFramesFlood *stats.Counter
+	// KeepaliveTimeout is counted by the owner, who has the clock.
+	KeepaliveTimeout               *stats.Counter
+	MetadataEmptyFrames            *stats.Counter
+	OutboundControlFlood           *stats.Counter
+	OutboundFlood                  *stats.Counter
+	RequestsRejectedForUnderscores *stats.Counter
+	RxMessagingError               *stats.Counter
+	RxReset                        *stats.Counter
+	StreamRefusedErrors            *stats.Counter
+	Trailers                       *stats.Counter
+	TxFlushTimeout                 *stats.Counter
+	TxReset                        *stats.Counter
+
+	DownstreamConnections *stats.Counter
+	UpstreamConnections   *stats.Counter
+
+	DeferredStreamClose         *stats.Gauge
+	OutboundControlFramesActive *stats.Gauge
+	OutboundFramesActive        *stats.Gauge
+	PendingSendBytes            *stats.Gauge
+	StreamsActive               *stats.Gauge
+
+	CookieCount    stats.Histogram
+	CookieSize     stats.Histogram
+	HeaderCount    stats.Histogram
+	HeaderListSize stats.Histogram
+}
+
+// NewStats makes the statistics in scope, whose prefix ends where "http2." begins: ""
+// downstream, "cluster.<name>." upstream. Envoy makes them with the first connection
+// that speaks HTTP/2. The connections count as nghttp2's, Envoy's default codec; those
+// of oghttp2 never count.
+func NewStats(scope stats.Scope) *Stats {
+	scope = scope.Scope("http2.")
+	scope.Counter("oghttp2_downstream_connections")
+	scope.Counter("oghttp2_upstream_connections")
+	return &Stats{
+		CookiesTooLarge:                scope.Counter("cookies_total_bytes_too_large"),
+		DroppedHeadersWithUnderscores:  scope.Counter("dropped_headers_with_underscores"),
+		GoAwaySent:                     scope.Counter("goaway_sent"),
+		HeaderListSizeTooLarge:         scope.Counter("header_list_size_too_large"),
+		HeaderOverflow:                 scope.Counter("header_overflow"),
+		HeadersCbNoStream:              scope.Counter("headers_cb_no_stream"),
+		InboundEmptyFramesFlood:        scope.Counter("inbound_empty_frames_flood"),
+		InboundPriorityFramesFlood:     scope.Counter("inbound_priority_frames_flood"),
+		InboundWindowUpdateFramesFlood: scope.Counter("inbound_window_update_frames_flood"),
+		KeepaliveTimeout:               scope.Counter("keepalive_timeout"),
+		MetadataEmptyFrames:            scope.Counter("metadata_empty_frames"),
+		OutboundControlFlood:           scope.Counter("outbound_control_flood"),
+		OutboundFlood:                  scope.Counter("outbound_flood"),
+		RequestsRejectedForUnderscores: scope.Counter("requests_rejected_with_underscores_in_headers"),
+		RxMessagingError:               scope.Counter("rx_messaging_error"),
+		RxReset:                        scope.Counter("rx_reset"),
+		StreamRefusedErrors:            scope.Counter("stream_refused_errors"),
+		Trailers:                       scope.Counter("trailers"),
+		TxFlushTimeout:                 scope.Counter("tx_flush_timeout"),
+		TxReset:                        scope.Counter("tx_reset"),
+
+		DownstreamConnections: scope.Counter("nghttp2_downstream_connections"),
+		UpstreamConnections:   scope.Counter("nghttp2_upstream_connections"),
+
+		DeferredStreamClose:         scope.Gauge("deferred_stream_close"),
+		OutboundControlFramesActive: scope.Gauge("outbound_control_frames_active"),
+		OutboundFramesActive:        scope.Gauge("outbound_frames_active"),
+		PendingSendBytes:            scope.Gauge("pending_send_bytes"),
+		StreamsActive:               scope.Gauge("streams_active"),
+
+		CookieCount:    scope.Histogram("cookie_count", stats.Unspecified),
+		CookieSize:     scope.Histogram("cookie_size", stats.Bytes),
+		HeaderCount:    scope.Histogram("header_count", stats.Unspecified),
+		HeaderListSize: scope.Histogram("header_list_size", stats.Bytes),
+	}
+}
