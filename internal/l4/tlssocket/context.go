@@ -1,0 +1,49 @@
+package tlssocket
+
+import (
+	"crypto/tls"
+
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/transport"
+)
+
+// A Context is what the sockets of a filter chain or cluster have in common.
+type Context interface {
+	// Describe says what access logs show of a session. It is called once for each, by
+	// the goroutine of the handshake.
+	Describe(state *tls.ConnectionState) *streaminfo.TLS
+	// Done counts the end of a handshake, on the socket's worker, which has that shard.
+	// state is nil if it failed, and err why: what crypto/tls returned, or an error of the
+	// system or io.EOF when the connection ended before.
+	Done(state *tls.ConnectionState, err error, shard int)
+	// Failed counts an error of a session after its handshake, as Done.
+	Failed(err error, shard int)
+}
+
+// A Server is the Context of a filter chain.
+type Server interface {
+	Context
+	// Config returns the configuration of the next connection, nil as long as a secret is
+	// missing. Any worker; nobody changes the result. It has DynamicRecordSizingDisabled
+	// set, and its callbacks may block: they run on the goroutine of the handshake.
+	Config() *tls.Config
+}
+
+// A Client is the Context of a cluster.
+type Client interface {
+	Context
+	// Config is as Server's, for a connection to host with options o, which may be nil.
+	// Its Renegotiation is RenegotiateNever: a socket cannot wait for a second handshake.
+	Config(o *transport.Options, host transport.Host) *tls.Config
+}
+
+// A VerifyError is what the callbacks of a configuration return, wrapped or not, if the
+// peer's certificate is not accepted.
+type VerifyError struct {
+	// Detail says why in Envoy's words, as "verify cert failed: SAN matcher"; it is shown
+	// with the transport failure reason.
+	Detail string
+}
+
+// Error implements error.
+func (e *VerifyError) Error() string { return "CERTIFICATE_VERIFY_FAILED:" + e.Detail }
