@@ -21,7 +21,7 @@ type MatchInputFactory interface {
 	Factory
 	// BuildMatchInput checks the configuration. Errors go to errs with the path of the
 	// field; the result is nil then.
-	BuildMatchInput(msg proto.Message, path conf.Path, errs *conf.Errors) matcher.Input
+	BuildMatchInput(msg proto.Message, ctx Context, path conf.Path, errs *conf.Errors) matcher.Input
 }
 
 // A ValueMatcherFactory makes the custom_match of a predicate. Main goroutine.
@@ -51,7 +51,7 @@ type matching struct{ Context }
 
 func (m matching) NewInput(msg proto.Message, path conf.Path, errs *conf.Errors) matcher.Input {
 	if f, ok := m.Registry.ForMessage(MatchInputs, msg).(MatchInputFactory); ok {
-		return f.BuildMatchInput(msg, path, errs)
+		return f.BuildMatchInput(msg, m.Context, path, errs)
 	}
 	unknown("matching input", msg, path, errs)
 	return nil

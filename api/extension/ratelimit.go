@@ -46,7 +46,7 @@ func (c *Context) rateLimitDescriptor(cfg *corev3.TypedExtensionConfig, path con
 		return f.BuildRateLimitDescriptor(msg, *c, path, errs)
 	}
 	if f, ok := c.Registry.ForMessage(MatchInputs, msg).(MatchInputFactory); ok {
-		input := f.BuildMatchInput(msg, path, errs)
+		input := f.BuildMatchInput(msg, *c, path, errs)
 		if input != nil && input.Kind() != matcher.Text {
 			errs.Add(path, "an input for a rate limit must be of the kind %s", matcher.Text)
 		}

@@ -41,7 +41,7 @@ func (pathInput) Category() string      { return MatchInputs }
 func (pathInput) Config() proto.Message { return &wrapperspb.StringValue{} }
 func (pathInput) Fields() []conf.Fields { return nil }
 
-func (pathInput) BuildMatchInput(msg proto.Message, _ conf.Path, _ *conf.Errors) matcher.Input {
+func (pathInput) BuildMatchInput(msg proto.Message, _ Context, _ conf.Path, _ *conf.Errors) matcher.Input {
 	name := msg.(*wrapperspb.StringValue).GetValue()
 	return matcher.TextInput(func(d matcher.Data) matcher.Value { return matcher.TextValue(d.Request.Find(name)) })
 }

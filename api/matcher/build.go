@@ -245,8 +245,8 @@ func (b *Branches) OnMatch(cfg *xdsmatcher.Matcher_OnMatch, path conf.Path) *OnM
 // text tests strings.
 type text struct{ *match.String }
 
-func (text) Kind() Kind           { return Text }
-func (t text) Match(v Value) bool { return t.String.Match(v.Text) }
+func (text) Kind() Kind              { return Text }
+func (t text) Match(v Value) Outcome { return OutcomeOf(t.String.Match(v.Text)) }
 
 // NewString builds a condition from xds.type.matcher.v3.StringMatcher, which has the
 // fields of Envoy's own message. Errors go to errs; the result is nil then.

@@ -49,14 +49,17 @@ type Kind string
 const (
 	Text     Kind = "string"
 	Metadata Kind = "dynamic metadata"
+	// Attributes are all of the data, for expressions.
+	Attributes Kind = "attributes"
 )
 
 // A Value is what an input found.
 type Value struct {
 	State State
 	Text  string
-	// JSON is set for the kind Metadata, in place of Text.
+	// JSON is set for the kind Metadata, Data for Attributes, in place of Text.
 	JSON *structpb.Value
+	Data *Data
 }
 
 // TextValue returns the value of a text that is there, or not.
@@ -85,7 +88,7 @@ func (f TextInput) Get(d Data) Value { return f(d) }
 // A ValueMatcher tests a value that is Present. Any worker.
 type ValueMatcher interface {
 	Kind() Kind
-	Match(v Value) bool
+	Match(v Value) Outcome
 }
 
 // An Outcome is how an evaluation ended.
@@ -98,6 +101,14 @@ const (
 	Unsure
 	Matched
 )
+
+// OutcomeOf returns the outcome of a test whose answer is sure.
+func OutcomeOf(matched bool) Outcome {
+	if matched {
+		return Matched
+	}
+	return NoMatch
+}
 
 // A Result is an outcome, with the action for Matched.
 type Result struct {

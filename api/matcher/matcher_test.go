@@ -54,8 +54,8 @@ func (metadata) Get(matcher.Data) matcher.Value { return matcher.Value{State: ma
 
 type short struct{}
 
-func (short) Kind() matcher.Kind         { return matcher.Text }
-func (short) Match(v matcher.Value) bool { return len(v.Text) == 1 }
+func (short) Kind() matcher.Kind                    { return matcher.Text }
+func (short) Match(v matcher.Value) matcher.Outcome { return matcher.OutcomeOf(len(v.Text) == 1) }
 
 func (factories) NewValueMatcher(msg proto.Message, path conf.Path, errs *conf.Errors) matcher.ValueMatcher {
 	if _, ok := msg.(*emptypb.Empty); ok {

@@ -22,9 +22,9 @@ func (t *listTree) Match(d Data) Result {
 	for i := range t.branches {
 		b := &t.branches[i]
 		switch b.when.test(d) {
-		case unsure:
+		case Unsure:
 			return Result{Outcome: Unsure}
-		case yes:
+		case Matched:
 			if r := b.then.Follow(d); r.Outcome != NoMatch {
 				return r
 			}
@@ -92,24 +92,8 @@ func (t *prefixTree) Match(d Data) Result {
 	return t.otherwise.Follow(d)
 }
 
-// A truth is the value of a predicate.
-type truth uint8
-
-const (
-	no truth = iota
-	yes
-	unsure
-)
-
-func truthOf(b bool) truth {
-	if b {
-		return yes
-	}
-	return no
-}
-
 type predicate interface {
-	test(d Data) truth
+	test(d Data) Outcome
 }
 
 // single tests one input. A missing value does not match.
@@ -118,38 +102,38 @@ type single struct {
 	matcher ValueMatcher
 }
 
-func (p *single) test(d Data) truth {
+func (p *single) test(d Data) Outcome {
 	switch v := p.input.Get(d); v.State {
 	case Present:
-		return truthOf(p.matcher.Match(v))
+		return p.matcher.Match(v)
 	case NotYet:
-		return unsure
+		return Unsure
 	default:
-		return no
+		return NoMatch
 	}
 }
 
 type and []predicate
 
-func (p and) test(d Data) truth {
+func (p and) test(d Data) Outcome {
 	for _, one := range p {
-		if t := one.test(d); t != yes {
-			return t
+		if o := one.test(d); o != Matched {
+			return o
 		}
 	}
-	return yes
+	return Matched
 }
 
 type or []predicate
 
-func (p or) test(d Data) truth {
-	result := no
+func (p or) test(d Data) Outcome {
+	result := NoMatch
 	for _, one := range p {
 		switch one.test(d) {
-		case yes:
-			return yes
-		case unsure:
-			result = unsure
+		case Matched:
+			return Matched
+		case Unsure:
+			result = Unsure
 		}
 	}
 	return result
@@ -157,13 +141,13 @@ func (p or) test(d Data) truth {
 
 type not struct{ predicate }
 
-func (p not) test(d Data) truth {
+func (p not) test(d Data) Outcome {
 	switch p.predicate.test(d) {
-	case yes:
-		return no
-	case no:
-		return yes
+	case Matched:
+		return NoMatch
+	case NoMatch:
+		return Matched
 	default:
-		return unsure
+		return Unsure
 	}
 }

@@ -106,7 +106,7 @@ func (header) Category() string      { return extension.MatchInputs }
 func (header) Config() proto.Message { return new(wrapperspb.StringValue) }
 func (header) Fields() []conf.Fields { return nil }
 
-func (header) BuildMatchInput(msg proto.Message, _ conf.Path, _ *conf.Errors) matcher.Input {
+func (header) BuildMatchInput(msg proto.Message, _ extension.Context, _ conf.Path, _ *conf.Errors) matcher.Input {
 	name := msg.(*wrapperspb.StringValue).GetValue()
 	return matcher.TextInput(func(d matcher.Data) matcher.Value {
 		if d.Request == nil {

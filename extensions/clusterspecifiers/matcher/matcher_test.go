@@ -24,7 +24,7 @@ func (headerInput) Category() string      { return extension.MatchInputs }
 func (headerInput) Config() proto.Message { return &inputv3.HttpRequestHeaderMatchInput{} }
 func (headerInput) Fields() []conf.Fields { return nil }
 
-func (headerInput) BuildMatchInput(msg proto.Message, _ conf.Path, _ *conf.Errors) matcher.Input {
+func (headerInput) BuildMatchInput(msg proto.Message, _ extension.Context, _ conf.Path, _ *conf.Errors) matcher.Input {
 	name := msg.(*inputv3.HttpRequestHeaderMatchInput).GetHeaderName()
 	return matcher.TextInput(func(d matcher.Data) matcher.Value { return matcher.TextValue(d.Request.Find(name)) })
 }

@@ -47,9 +47,9 @@ type hashing struct{ threshold, modulo, seed uint64 }
 
 func (*hashing) Kind() matcher.Kind { return matcher.Text }
 
-func (m *hashing) Match(v matcher.Value) bool {
+func (m *hashing) Match(v matcher.Value) matcher.Outcome {
 	var d xxhash.Digest
 	d.ResetWithSeed(m.seed)
 	_, _ = d.WriteString(v.Text)
-	return d.Sum64()%m.modulo >= m.threshold
+	return matcher.OutcomeOf(d.Sum64()%m.modulo >= m.threshold)
 }

@@ -53,7 +53,7 @@ func (f *factory) Fields() []conf.Fields {
 }
 
 // BuildMatchInput implements extension.MatchInputFactory.
-func (f *factory) BuildMatchInput(msg proto.Message, path conf.Path, errs *conf.Errors) matcher.Input {
+func (f *factory) BuildMatchInput(msg proto.Message, _ extension.Context, path conf.Path, errs *conf.Errors) matcher.Input {
 	name := ""
 	switch cfg := msg.(type) {
 	case interface{ GetHeaderName() string }:

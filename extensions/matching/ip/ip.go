@@ -60,19 +60,19 @@ type ranges struct {
 
 func (*ranges) Kind() matcher.Kind { return matcher.Text }
 
-func (m *ranges) Match(v matcher.Value) bool {
+func (m *ranges) Match(v matcher.Value) matcher.Outcome {
 	if v.Text == "" {
-		return false
+		return matcher.NoMatch
 	}
 	ip, err := netip.ParseAddr(v.Text)
 	if err != nil {
 		m.parsingFailed.Inc(stats.Any)
-		return false
+		return matcher.NoMatch
 	}
 	for _, r := range m.list {
 		if r.Contains(ip.WithZone("")) { // an IPv4 address mapped into IPv6 is an IPv6 address here
-			return true
+			return matcher.Matched
 		}
 	}
-	return false
+	return matcher.NoMatch
 }

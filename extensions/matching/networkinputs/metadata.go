@@ -32,7 +32,7 @@ func (DynamicMetadata) Fields() []conf.Fields {
 }
 
 // BuildMatchInput implements extension.MatchInputFactory.
-func (DynamicMetadata) BuildMatchInput(msg proto.Message, path conf.Path, errs *conf.Errors) matcher.Input {
+func (DynamicMetadata) BuildMatchInput(msg proto.Message, _ extension.Context, path conf.Path, errs *conf.Errors) matcher.Input {
 	before := len(*errs)
 	cfg := msg.(*networkv3.DynamicMetadataInput)
 	in := &metadata{match.NewMetadataPath(cfg.GetFilter(), cfg.GetPath(), path, errs)}
@@ -93,4 +93,6 @@ type metadataValue struct {
 
 func (*metadataValue) Kind() matcher.Kind { return matcher.Metadata }
 
-func (m *metadataValue) Match(v matcher.Value) bool { return m.value.Match(v.JSON) != m.invert }
+func (m *metadataValue) Match(v matcher.Value) matcher.Outcome {
+	return matcher.OutcomeOf(m.value.Match(v.JSON) != m.invert)
+}

@@ -55,7 +55,7 @@ func (f *factory) Fields() []conf.Fields {
 }
 
 // BuildMatchInput implements extension.MatchInputFactory.
-func (f *factory) BuildMatchInput(proto.Message, conf.Path, *conf.Errors) matcher.Input {
+func (f *factory) BuildMatchInput(proto.Message, extension.Context, conf.Path, *conf.Errors) matcher.Input {
 	return f.input
 }
 

@@ -35,7 +35,7 @@ func (FilterState) Fields() []conf.Fields {
 
 // BuildMatchInput implements extension.MatchInputFactory. The object as a text, or a
 // field of it if it has fields.
-func (FilterState) BuildMatchInput(msg proto.Message, path conf.Path, errs *conf.Errors) matcher.Input {
+func (FilterState) BuildMatchInput(msg proto.Message, _ extension.Context, path conf.Path, errs *conf.Errors) matcher.Input {
 	cfg := msg.(*networkv3.FilterStateInput)
 	key, field := cfg.GetKey(), cfg.GetField()
 	if key == "" {

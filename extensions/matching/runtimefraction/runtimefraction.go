@@ -73,7 +73,7 @@ type fraction struct {
 
 func (*fraction) Kind() matcher.Kind { return matcher.Text }
 
-func (f *fraction) Match(v matcher.Value) bool {
+func (f *fraction) Match(v matcher.Value) matcher.Outcome {
 	share, denominator := uint64(f.share.Millionths), f.denominator
 	if f.runtime != nil {
 		if now := uint64(f.runtime.Snapshot().Percent(f.share.Key, f.share.Millionths)); now != share {
@@ -84,7 +84,7 @@ func (f *fraction) Match(v matcher.Value) bool {
 	d.ResetWithSeed(f.seed)
 	_, _ = d.WriteString(v.Text)
 	// The same values match as in Envoy, because the hash is taken modulo the same number.
-	return d.Sum64()%denominator < share/(1_000_000/denominator)
+	return matcher.OutcomeOf(d.Sum64()%denominator < share/(1_000_000/denominator))
 }
 
 // coarsest returns the smallest denominator that can express a share in millionths:

@@ -26,7 +26,7 @@ func (inputFactory) Category() string      { return extension.MatchInputs }
 func (inputFactory) Config() proto.Message { return new(matcherv3.HttpRequestHeaderMatchInput) }
 func (inputFactory) Fields() []conf.Fields { return nil }
 
-func (inputFactory) BuildMatchInput(msg proto.Message, _ conf.Path, _ *conf.Errors) matcher.Input {
+func (inputFactory) BuildMatchInput(msg proto.Message, _ extension.Context, _ conf.Path, _ *conf.Errors) matcher.Input {
 	name := msg.(*matcherv3.HttpRequestHeaderMatchInput).GetHeaderName()
 	return matcher.TextInput(func(d matcher.Data) matcher.Value { return matcher.TextValue(d.Request.Find(name)) })
 }

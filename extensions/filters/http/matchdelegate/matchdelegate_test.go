@@ -34,7 +34,7 @@ func (i input) Name() string          { return string(i.msg.ProtoReflect().Descr
 func (i input) Category() string      { return extension.MatchInputs }
 func (i input) Config() proto.Message { return i.msg }
 
-func (i input) BuildMatchInput(proto.Message, conf.Path, *conf.Errors) matcher.Input {
+func (i input) BuildMatchInput(proto.Message, extension.Context, conf.Path, *conf.Errors) matcher.Input {
 	return matcher.TextInput(func(d matcher.Data) matcher.Value {
 		h := i.part(&d)
 		if h == nil {
