@@ -33,8 +33,10 @@ type testCase struct {
 	Client    []step                    `yaml:"client"`   // what clients do, in this order
 	Upstream  upstreamScript            `yaml:"upstream"` // short for the upstream "up"
 	Upstreams map[string]upstreamScript `yaml:"upstreams"`
-	Quiet     duration                  `yaml:"quiet"` // how long a recording waits for something to happen, if not 1.5s
-	Alone     bool                      `yaml:"alone"` // in a process of its own
+	TLS       map[string]string         `yaml:"upstream_tls"` // of upstreams by name, see tlsOptions
+	Files     map[string]string         `yaml:"files"`        // of the directory of the case, by name
+	Quiet     duration                  `yaml:"quiet"`        // how long a recording waits for something to happen, if not 1.5s
+	Alone     bool                      `yaml:"alone"`        // in a process of its own
 }
 
 // A config is laid over the basic configuration of base.yaml.
@@ -45,6 +47,8 @@ type config struct {
 	RouteConfig map[string]any `yaml:"route_config"` // over its RouteConfiguration
 	Routes      []any          `yaml:"routes"`       // the routes of its only virtual host
 	Clusters    map[string]any `yaml:"clusters"`     // over the cluster of the upstream of this name
+	TLS         map[string]any `yaml:"tls"`          // the DownstreamTlsContext of the only filter chain
+	Chains      []any          `yaml:"chains"`       // the filter chains, each over that with the HttpConnectionManager
 }
 
 type duration time.Duration
@@ -64,8 +68,9 @@ type step struct {
 
 // clientSteps and upstreamSteps are the words; the value tells whether a text belongs to it.
 var (
-	clientSteps   = map[string]bool{"connect": false, "send": true, "receive": true, "fin": false, "close": false, "reset": false, "pause": true, "upstream": true, "admin": true, "end": false}
-	upstreamSteps = map[string]bool{"send": true, "receive": true, "fin": false, "close": false, "reset": false, "pause": true, "client": true, "request": false}
+	clientSteps = map[string]bool{"connect": false, "send": true, "receive": true, "fin": false, "close": false, "reset": false, "pause": true, "upstream": true, "admin": true, "end": false,
+		"h2": true, "hold": true, "tls": true, "replace": true, "stat": true}
+	upstreamSteps = map[string]bool{"send": true, "receive": true, "fin": false, "close": false, "reset": false, "pause": true, "client": true, "request": false, "h2": true, "hold": true}
 )
 
 func (s *step) UnmarshalYAML(n *yaml.Node) error {

@@ -56,10 +56,14 @@ func (c config) over(defaults config) config {
 	if c.Routes == nil {
 		c.Routes = defaults.Routes
 	}
+	if c.Chains == nil {
+		c.Chains = defaults.Chains
+	}
 	return config{
 		Bootstrap: merge(defaults.Bootstrap, c.Bootstrap, false), Listener: merge(defaults.Listener, c.Listener, false),
 		HCM: merge(defaults.HCM, c.HCM, false), RouteConfig: merge(defaults.RouteConfig, c.RouteConfig, false),
 		Routes: c.Routes, Clusters: merge(defaults.Clusters, c.Clusters, false),
+		TLS: merge(defaults.TLS, c.TLS, false), Chains: c.Chains,
 	}
 }
 
@@ -73,9 +77,45 @@ func (c config) listener() map[string]any {
 			hosts[0].(map[string]any)["routes"] = c.Routes
 		}
 	}
-	return overlay(overlay(b.Listener, map[string]any{"filter_chains": []any{map[string]any{
-		"filters": []any{map[string]any{"name": "envoy.filters.network.http_connection_manager", "typed_config": hcm}},
-	}}}), c.Listener)
+	listener := maps.Clone(b.Listener)
+	chains := c.Chains
+	if chains == nil {
+		chains = []any{map[string]any{"tls": c.TLS}}
+	}
+	var list []any
+	for _, own := range chains {
+		if chain, isDefault := filterChain(own.(map[string]any), hcm); isDefault {
+			listener["default_filter_chain"] = chain
+		} else {
+			list = append(list, chain)
+		}
+	}
+	listener["filter_chains"] = list
+	return overlay(listener, c.Listener)
+}
+
+// filterChain is a filter chain of a case: "hcm" is laid over the HttpConnectionManager,
+// "tls" is its DownstreamTlsContext, "default: true" makes it the default filter chain.
+func filterChain(own, hcm map[string]any) (chain map[string]any, isDefault bool) {
+	own = maps.Clone(own)
+	if over, ok := own["hcm"].(map[string]any); ok {
+		hcm = overlay(hcm, over)
+	}
+	chain = map[string]any{"filters": []any{map[string]any{"name": "envoy.filters.network.http_connection_manager", "typed_config": hcm}}}
+	if tls, ok := own["tls"].(map[string]any); ok && len(tls) > 0 {
+		chain["transport_socket"] = tlsSocket("Downstream", tls)
+	}
+	isDefault, _ = own["default"].(bool)
+	for _, key := range []string{"hcm", "tls", "default"} {
+		delete(own, key)
+	}
+	return overlay(chain, own), isDefault
+}
+
+// tlsSocket is the transport socket with a DownstreamTlsContext or UpstreamTlsContext.
+func tlsSocket(side string, context map[string]any) map[string]any {
+	return map[string]any{"name": "envoy.transport_sockets.tls", "typed_config": overlay(map[string]any{
+		"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3." + side + "TlsContext"}, context)}
 }
 
 // clusters are the configurations of the clusters of a case: one for each upstream, and
@@ -97,9 +137,30 @@ func (c config) clusters(upstreams map[string]upstreamScript) []any {
 			fields["load_assignment"] = map[string]any{"cluster_name": "$" + name, "endpoints": []any{map[string]any{"lb_endpoints": []any{endpoint(name)}}}}
 		}
 		own, _ := names[name].(map[string]any)
-		list = append(list, overlay(fields, own))
+		list = append(list, overlay(fields, shortCluster(own)))
 	}
 	return list
+}
+
+// shortCluster writes out the short forms in a cluster: "tls" is its UpstreamTlsContext,
+// "http" its HttpProtocolOptions, "http2" its Http2ProtocolOptions.
+func shortCluster(own map[string]any) map[string]any {
+	own = maps.Clone(own)
+	if tls, ok := own["tls"].(map[string]any); ok {
+		own["transport_socket"] = tlsSocket("Upstream", tls)
+	}
+	options, has := own["http"].(map[string]any)
+	if http2, ok := own["http2"].(map[string]any); ok {
+		options, has = overlay(map[string]any{"explicit_http_config": map[string]any{"http2_protocol_options": http2}}, options), true
+	}
+	if has {
+		own["typed_extension_protocol_options"] = map[string]any{"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": overlay(
+			map[string]any{"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"}, options)}
+	}
+	for _, key := range []string{"tls", "http", "http2"} {
+		delete(own, key)
+	}
+	return own
 }
 
 func endpoint(upstream string) map[string]any {

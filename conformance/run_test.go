@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type run struct {
 	listener string // address
 	clients  []*wire
 	ups      map[string]*upstream
+	sessions tls.ClientSessionCache
 	close    []func() error // of what is open until the program ends
 	process  *process
 	got      outcome
@@ -135,7 +137,7 @@ func runShared(dir string, program string, runs []*run) error {
 	for _, r := range runs {
 		text, err := os.ReadFile(r.names.log)
 		if err == nil && len(text) > 0 {
-			r.got["log"] = r.names.lines(text)
+			r.got["log"] = r.names.lines(r.dropWireBytes(text))
 		}
 	}
 	return nil
@@ -145,6 +147,10 @@ func runShared(dir string, program string, runs []*run) error {
 func (r *run) open(dir string) error {
 	r.board = newBoard()
 	r.names.log = filepath.Join(dir, r.names.id+".log")
+	if err := r.openFiles(dir); err != nil {
+		return err
+	}
+	r.sessions = tls.NewLRUClientSessionCache(8)
 	r.names.ports, r.names.seen = map[string]string{}, map[string]string{}
 	r.ups, r.close, r.clients = map[string]*upstream{}, nil, nil
 	for _, name := range slices.Sorted(maps.Keys(r.c.Upstreams)) {
@@ -163,10 +169,31 @@ func (r *run) open(dir string) error {
 			at = c.LocalAddr()
 		} else {
 			r.ups[name] = &upstream{listener: l}
+			if options, has := r.c.TLS[name]; has {
+				if r.ups[name].tls, err = tlsOptions(options, nil); err != nil {
+					return err
+				}
+			}
 			go r.serve(name, r.ups[name], script)
 		}
 		_, r.names.ports[name], _ = net.SplitHostPort(at.String())
 		r.names.seen[at.String()] = name
+	}
+	return nil
+}
+
+// openFiles writes the files of the case.
+func (r *run) openFiles(dir string) error {
+	if r.names.dir = filepath.Join(dir, r.names.id); r.c.Files == nil {
+		return nil
+	}
+	if err := os.MkdirAll(r.names.dir, 0o755); err != nil {
+		return err
+	}
+	for name, text := range r.c.Files {
+		if err := writeFile(filepath.Join(r.names.dir, name), r.names.expand(text)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -220,7 +247,7 @@ func (r *run) hangUp() {
 			time.Sleep(30 * time.Millisecond)
 		}
 		if w != nil {
-			_ = w.conn.Close()
+			_ = w.rw.Close()
 		}
 	}
 }
@@ -235,16 +262,50 @@ func (r *run) step(s step) bool {
 		})
 	case "admin":
 		return r.askAdmin(s.text, string(text))
+	case "stat":
+		return r.awaitStat(string(text))
+	case "replace":
+		name, file, _ := strings.Cut(r.names.expand(s.text), "\n")
+		r.failed = writeFile(filepath.Join(r.names.dir, name), file)
+		return r.failed == nil
 	}
-	w, err := r.client(s.conn)
+	var options *string
+	if s.do == "tls" {
+		options = &s.text
+	}
+	w, err := r.client(s.conn, options)
 	if err != nil {
 		r.failed = err
 		return false
 	}
-	if s.do == "end" {
+	switch s.do {
+	case "end":
 		return r.board.await(patience, func() bool { return w.end != "" })
+	case "h2":
+		r.sendH2(w, s.text)
+		return r.failed == nil
 	}
 	return w.act(s.do, text)
+}
+
+// awaitStat waits until a statistic ("name value") has at least this value.
+func (r *run) awaitStat(text string) bool {
+	name, value, _ := strings.Cut(text, " ")
+	least, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		r.failed = err
+		return false
+	}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		var now map[string]int64
+		if now, r.failed = r.process.stats(); r.failed != nil {
+			return false
+		}
+		if n, has := now[name]; has && n >= least {
+			return true
+		}
+	}
+	return false
 }
 
 // askAdmin makes a request ("GET /ready") to admin and keeps the answer under its title.
@@ -258,8 +319,9 @@ func (r *run) askAdmin(title, request string) bool {
 	return err == nil
 }
 
-// client is a connection of the client, which is opened when it is first needed.
-func (r *run) client(i int) (*wire, error) {
+// client is a connection of the client, which is opened when it is first needed; with
+// TLS if there are options for it.
+func (r *run) client(i int, options *string) (*wire, error) {
 	for len(r.clients) <= i {
 		r.board.update(func() { r.clients = append(r.clients, nil) })
 	}
@@ -270,11 +332,20 @@ func (r *run) client(i int) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{conn: c.(*net.TCPConn), board: r.board}
+	w := newWire(c.(*net.TCPConn), r.board, false)
 	r.board.update(func() {
 		r.clients[i] = w
 		r.names.seen[c.LocalAddr().String()] = "client"
 	})
+	if options != nil {
+		config, err := tlsOptions(*options, r.sessions)
+		if err != nil {
+			return nil, err
+		}
+		if !w.secure(config) {
+			return w, nil
+		}
+	}
 	go w.record()
 	return w, nil
 }

@@ -15,6 +15,7 @@ import (
 type names struct {
 	id    string            // begins the names of its listener, clusters, statistics
 	log   string            // file
+	dir   string            // of its files
 	ports map[string]string // of its upstreams, by name
 	seen  map[string]string // what an address of this run is in recordings
 }
@@ -22,6 +23,7 @@ type names struct {
 var (
 	ownName    = regexp.MustCompile(`\$([a-z])`)
 	repetition = regexp.MustCompile(`(?s)\{\{([^{}]+?) \* (\d+)\}\}`)
+	fileOf     = regexp.MustCompile(`\{\{tls:([a-z0-9_.]+)\}\}`)
 	portOf     = regexp.MustCompile(`\{\{port:([a-z0-9_]+)\}\}`)
 )
 
@@ -29,17 +31,19 @@ var (
 func (n *names) expand(text string) string {
 	text = strings.ReplaceAll(text, "⏎", " HTTP/1.1\r\nHost: a\r\n")
 	text = strings.ReplaceAll(text, "{{log}}", n.log)
+	text = strings.ReplaceAll(text, "{{dir}}", n.dir)
+	text = fileOf.ReplaceAllString(text, certificates+"/$1")
 	text = ownName.ReplaceAllString(text, n.id+"_$1")
 	text = portOf.ReplaceAllStringFunc(text, func(m string) string { return n.ports[portOf.FindStringSubmatch(m)[1]] })
 	return repetition.ReplaceAllStringFunc(text, func(m string) string {
 		parts := repetition.FindStringSubmatch(m)
 		times, _ := strconv.Atoi(parts[2])
-		if !strings.Contains(parts[1], "%d") {
+		if !strings.Contains(parts[1], "%d") && !strings.Contains(parts[1], "%o") {
 			return strings.Repeat(parts[1], times)
 		}
 		var b strings.Builder
 		for i := range times {
-			b.WriteString(strings.ReplaceAll(parts[1], "%d", strconv.Itoa(i)))
+			b.WriteString(strings.NewReplacer("%d", strconv.Itoa(i), "%o", strconv.Itoa(2*i+1)).Replace(parts[1]))
 		}
 		return b.String()
 	})
@@ -138,8 +142,10 @@ func (n *names) normalize(text string) string {
 	text = endpoints.ReplaceAllString(text, "${1}LIST")
 	text = debugMark.ReplaceAllString(text, "goo.gle/debug ")
 	text = requestID.ReplaceAllString(text, "UUID-$1")
-	if n.log != "" {
-		text = strings.ReplaceAll(text, n.log, "{log}")
+	for path, name := range map[string]string{n.log: "{log}", n.dir: "{dir}", certificates: "{tls}"} {
+		if path != "" {
+			text = strings.ReplaceAll(text, path, name)
+		}
 	}
 	return text
 }
