@@ -1,0 +1,230 @@
+package hpack
+
+import (
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+)
+
+// A Decoder reads the header blocks of a connection, in order.
+type Decoder struct {
+	table    table
+	limit    uint32 // of table.max
+	setting  uint32 // what limit becomes when our settings are acknowledged
+	mustSync bool   // the next block begins with a size update
+}
+
+// Init prepares d. maxTableSize is the SETTINGS_HEADER_TABLE_SIZE that we announce.
+// Until SettingsAcked the peer may go by the default, if that is larger.
+func (d *Decoder) Init(maxTableSize uint32) {
+	*d = Decoder{setting: maxTableSize, limit: max(maxTableSize, DefaultTableSize)}
+	d.table.max = DefaultTableSize
+}
+
+// SettingsAcked says that the peer has acknowledged the settings. A table that is
+// larger than announced must be made smaller at the beginning of the next block.
+func (d *Decoder) SettingsAcked() {
+	d.limit = d.setting
+	d.mustSync = d.table.max > d.limit
+}
+
+// Decode reads a whole header block and calls emit for each field. It keeps no part
+// of block. If emit returns an error, the rest is decoded but not emitted, so that
+// the table stays right, and the error is returned at the end; ErrStop ends Decode at
+// once. An *Error about the block itself takes precedence.
+func (d *Decoder) Decode(block []byte, emit func(Field) error) error {
+	var result error
+	r := reader{in: block}
+	if err := d.sizeUpdates(&r); err != nil {
+		return err
+	}
+	for len(r.in) > 0 {
+		f, err := d.field(&r)
+		if err != nil {
+			return err
+		}
+		if result == nil {
+			result = emit(f)
+			if result == ErrStop { //nolint:errorlint // the data path, and ErrStop is returned bare
+				return result
+			}
+		}
+	}
+	return result
+}
+
+// sizeUpdates reads the table size updates at the beginning of a block.
+func (d *Decoder) sizeUpdates(r *reader) error {
+	for len(r.in) > 0 && r.in[0]&0xe0 == 0x20 {
+		size, err := r.integer(5)
+		if err != nil {
+			return err
+		}
+		if size > d.limit {
+			return ErrSizeUpdate
+		}
+		d.table.setMax(size)
+		d.mustSync = false
+	}
+	if d.mustSync {
+		return ErrSizeUpdate
+	}
+	return nil
+}
+
+// field reads one field; r.in is not empty.
+func (d *Decoder) field(r *reader) (Field, error) {
+	switch first := r.in[0]; {
+	case first&0x80 != 0:
+		index, err := r.integer(7)
+		if err != nil {
+			return Field{}, err
+		}
+		return d.at(index)
+	case first&0x40 != 0:
+		return d.added(r)
+	case first&0x20 != 0:
+		return Field{}, ErrSizeUpdate
+	default:
+		return d.literal(r, first&0x10 != 0)
+	}
+}
+
+// at returns the field with that index in both tables.
+func (d *Decoder) at(index uint32) (Field, error) {
+	switch {
+	case index == 0:
+		return Field{}, ErrIndex
+	case index <= staticLen:
+		return staticFields[index], nil
+	case index-staticLen > d.table.len:
+		return Field{}, ErrIndex
+	}
+	e := d.table.at(index - staticLen - 1)
+	return Field{ID: e.id, Name: e.name, Value: e.value}, nil
+}
+
+// literal reads a literal that is not indexed. Its strings lie in r.out.
+func (d *Decoder) literal(r *reader, sensitive bool) (f Field, err error) {
+	index, err := r.integer(4)
+	if err != nil {
+		return f, err
+	}
+	if index != 0 {
+		f, err = d.at(index)
+	} else if f.Name, err = r.text(); err == nil {
+		f.ID = httpmsg.Lookup(f.Name)
+	}
+	if err != nil {
+		return f, err
+	}
+	f.Sensitive = sensitive
+	f.Value, err = r.text()
+	return f, err
+}
+
+// added reads a literal with incremental indexing and adds its entry, which shares
+// its strings with the field. A constant name is not copied; one of another entry is,
+// or that entry's memory would live as long as this one.
+func (d *Decoder) added(r *reader) (f Field, err error) {
+	index, err := r.integer(6)
+	if err != nil {
+		return f, err
+	}
+	var scratch [512]byte // enough for most
+	b := scratch[:0]
+	if index == 0 {
+		b, err = r.literal(b)
+	} else if f, err = d.at(index); f.ID == httpmsg.Unknown && index > staticLen {
+		b = append(b, f.Name...)
+	}
+	if err != nil {
+		return f, err
+	}
+	name := len(b)
+	if b, err = r.literal(b); err != nil {
+		return f, err
+	}
+	s := string(b)
+	f.Value = s[name:]
+	if index == 0 {
+		f.ID = httpmsg.Lookup(s[:name])
+	}
+	switch {
+	case f.ID != httpmsg.Unknown:
+		f.Name = f.ID.String()
+	case index == 0 || index > staticLen:
+		f.Name = s[:name]
+	}
+	d.table.add(entry{id: f.ID, name: f.Name, value: f.Value})
+	return f, nil
+}
+
+// A reader is a position in a header block, and the strings of its literals.
+type reader struct {
+	in  []byte
+	out []byte
+}
+
+// integer reads an integer whose first byte, which is there, has it in the low prefix
+// bits (section 5.1).
+func (r *reader) integer(prefix uint) (uint32, error) {
+	limit := uint64(1)<<prefix - 1
+	n := uint64(r.in[0]) & limit
+	r.in = r.in[1:]
+	if n < limit {
+		return uint32(n), nil
+	}
+	for shift := 0; shift <= 28; shift += 7 {
+		if len(r.in) == 0 {
+			return 0, ErrTruncated
+		}
+		b := r.in[0]
+		r.in = r.in[1:]
+		n += uint64(b&0x7f) << shift
+		if n > math.MaxUint32 {
+			return 0, ErrInteger
+		}
+		if b&0x80 == 0 {
+			return uint32(n), nil
+		}
+	}
+	return 0, ErrInteger
+}
+
+// literal appends a string literal (section 5.2) to dst.
+func (r *reader) literal(dst []byte) ([]byte, error) {
+	if len(r.in) == 0 {
+		return dst, ErrTruncated
+	}
+	coded := r.in[0]&0x80 != 0
+	n, err := r.integer(7)
+	if err != nil {
+		return dst, err
+	}
+	if uint64(n) > uint64(len(r.in)) {
+		return dst, ErrTruncated
+	}
+	p := r.in[:n]
+	r.in = r.in[n:]
+	if coded {
+		return decodeHuffman(slices.Grow(dst, maxDecoded(len(p))), p)
+	}
+	return append(dst, p...), nil
+}
+
+// text reads a literal into r.out, which is made once for all that may follow: what
+// lies in it is never written again.
+func (r *reader) text() (string, error) {
+	if r.out == nil {
+		r.out = make([]byte, 0, maxDecoded(len(r.in)))
+	}
+	begin := len(r.out)
+	var err error
+	if r.out, err = r.literal(r.out); err != nil || len(r.out) == begin {
+		return "", err
+	}
+	return unsafe.String(&r.out[begin], len(r.out)-begin), nil
+}

@@ -1,0 +1,201 @@
+package hpack
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+)
+
+// maxEncoderTable bounds the table whatever the peer allows: it is searched for most
+// fields.
+const maxEncoderTable = 1 << 16
+
+// An Encoder writes the header blocks of a connection, in order.
+type Encoder struct {
+	table    table
+	smallest uint32 // what the size was set to since the last block
+	update   bool   // the size was set since the last block
+}
+
+// Init prepares e, with the default table size.
+func (e *Encoder) Init() {
+	*e = Encoder{}
+	e.table.max = DefaultTableSize
+}
+
+// SetMaxTableSize bounds the table by n: the peer's SETTINGS_HEADER_TABLE_SIZE, or
+// ours if lower. It may be called between blocks only.
+func (e *Encoder) SetMaxTableSize(n uint32) {
+	n = min(n, maxEncoderTable)
+	if n == e.table.max {
+		return
+	}
+	if !e.update || n < e.smallest {
+		e.smallest = n
+	}
+	e.update = true
+	e.table.setMax(n)
+}
+
+// Begin is to be called before the first field of each block. It appends the table
+// size updates that are due (section 4.2), most often nothing. Where the size went
+// down and up again it is 0 in between: the decoder of golang.org/x/net takes a
+// second update only if the table is empty.
+func (e *Encoder) Begin(dst []byte) []byte {
+	if !e.update {
+		return dst
+	}
+	e.update = false
+	if e.smallest < e.table.max {
+		e.table.evict(0)
+		dst = appendInteger(dst, 0x20, 5, 0)
+	}
+	return appendInteger(dst, 0x20, 5, e.table.max)
+}
+
+// Append appends a field to a block. id is httpmsg.Lookup(name); name is lower case.
+// A sensitive field is written as a literal that no hop may index. The strings are
+// not kept.
+func (e *Encoder) Append(dst []byte, id httpmsg.ID, name, value string, sensitive bool) []byte {
+	how := indexingOf(id, name, value)
+	if sensitive {
+		how = never
+	}
+	index, both := findStatic(id, name, value)
+	if both && how != never {
+		return appendInteger(dst, 0x80, 7, uint32(index))
+	}
+	if how == never {
+		return appendLiteral(dst, 0x10, 4, uint32(index), name, value)
+	}
+	size := entrySize(name, value)
+	if how == without || size > uint64(e.table.max)/4*3 {
+		return appendLiteral(dst, 0, 4, uint32(index), name, value)
+	}
+	tag := tagOf(id, name, value)
+	place, both := e.find(tag, id, name, value)
+	if both {
+		return appendInteger(dst, 0x80, 7, place)
+	}
+	if index == 0 {
+		index = int(place)
+	}
+	dst = appendLiteral(dst, 0x40, 6, uint32(index), name, value)
+	e.table.add(newEntry(tag, id, name, value))
+	return dst
+}
+
+// find searches the dynamic table for a field. It returns an index (0 for none) and
+// whether the value is there as well as the name.
+func (e *Encoder) find(tag uint32, id httpmsg.ID, name, value string) (index uint32, both bool) {
+	for i := range e.table.len {
+		f := e.table.at(i)
+		if (f.tag^tag)>>16 != 0 || f.id != id || f.name != name {
+			continue
+		}
+		index = staticLen + 1 + i
+		if f.tag == tag && f.value == value {
+			return index, true
+		}
+	}
+	return index, false
+}
+
+func newEntry(tag uint32, id httpmsg.ID, name, value string) entry {
+	if id != httpmsg.Unknown {
+		return entry{tag: tag, id: id, name: id.String(), value: strings.Clone(value)}
+	}
+	both := name + value
+	return entry{tag: tag, name: both[:len(name)], value: both[len(name):]}
+}
+
+// tagOf tells fields apart without looking at their strings: the high half is a hash
+// of the name, the low half of the value. Equal tags mean nothing.
+func tagOf(id httpmsg.ID, name, value string) uint32 {
+	high := uint32(id)
+	if id == httpmsg.Unknown {
+		high = hash(name)
+	}
+	return high<<16 | hash(value)&0xffff
+}
+
+// hash mixes the length and the two ends of s.
+func hash(s string) uint32 {
+	h := uint64(len(s))
+	if n := len(s); n >= 8 {
+		h += load(s) + load(s[n-8:])*31
+	} else {
+		for i := range n {
+			h = h*31 + uint64(s[i])
+		}
+	}
+	return uint32(h * 0x9e3779b97f4a7c15 >> 48)
+}
+
+// load reads the first 8 bytes of s.
+func load(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// indexing is what becomes of a field that is in no table.
+type indexing uint8
+
+const (
+	incremental indexing = iota // it is added to the table
+	without                     // it is not
+	never                       // nor may any other hop
+)
+
+// indexingOf decides as nghttp2 does: credentials and cookies short enough to be
+// guessed are never indexed, and what seldom comes twice does not push other entries
+// out. Added here is what a proxy knows to be new in every message.
+func indexingOf(id httpmsg.ID, name, value string) indexing {
+	switch id {
+	case httpmsg.Authorization:
+		return never
+	case httpmsg.Cookie:
+		if len(value) < 20 {
+			return never
+		}
+	case httpmsg.Path, httpmsg.ContentLength, httpmsg.Location, httpmsg.SetCookie,
+		httpmsg.XRequestID, httpmsg.XEnvoyUpstreamServiceTime, httpmsg.GRPCTimeout:
+		return without
+	case httpmsg.Unknown:
+		switch name {
+		case "proxy-authorization":
+			return never
+		case "age", "etag", "if-modified-since", "if-none-match", "traceparent":
+			return without
+		}
+	}
+	return incremental
+}
+
+// appendLiteral appends a field whose name is at index, or spelled out if that is 0.
+func appendLiteral(dst []byte, kind byte, prefix uint, index uint32, name, value string) []byte {
+	dst = appendInteger(dst, kind, prefix, index)
+	if index == 0 {
+		dst = appendString(dst, name)
+	}
+	return appendString(dst, value)
+}
+
+// appendString appends a string literal, by the Huffman code if that is shorter.
+func appendString(dst []byte, s string) []byte {
+	if n := huffmanLen(s); n < len(s) {
+		return appendHuffman(appendInteger(dst, 0x80, 7, uint32(n)), s)
+	}
+	return append(appendInteger(dst, 0, 7, uint32(len(s))), s...)
+}
+
+// appendInteger appends n with the given prefix, below the bits of kind.
+func appendInteger(dst []byte, kind byte, prefix uint, n uint32) []byte {
+	limit := uint32(1)<<prefix - 1
+	if n < limit {
+		return append(dst, kind|byte(n))
+	}
+	return binary.AppendUvarint(append(dst, kind|byte(limit)), uint64(n-limit))
+}
