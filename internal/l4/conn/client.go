@@ -15,7 +15,7 @@ import (
 // Dial returns a connection to remote that is being made. The caller adds its
 // callbacks at once: the result is an event of this turn's end or later, Connected
 // or RemoteClose (see TransportFailure); LocalClose (see TimedOut) if timeout, when
-// it is not 0, passes before.
+// it is not 0, passes before. With a transport it is the transport that is waited for.
 func Dial(l *event.Loop, remote address.Address, o *sock.ConnectOptions, timeout time.Duration, cfg Config) *Conn {
 	s, err := sock.Connect(remote, o)
 	s.Remote = remote
@@ -54,21 +54,32 @@ func (c *Conn) connected() bool {
 		}
 		return false
 	}
+	c.state = network.Open
+	c.info.Local = c.socket.LocalAddress()
+	c.info.DirectLocal = c.info.Local
+	if c.transport == nil {
+		c.isUp()
+	} else {
+		c.transport.start()
+	}
+	return c.state != network.Closed
+}
+
+// isUp goes on with a connection whose transport is up.
+func (c *Conn) isUp() {
 	if c.connectTimer != nil {
 		c.connectTimer.Disable()
 		c.connectTimer = nil
 	}
-	c.state = network.Open
-	c.info.Local = c.socket.LocalAddress()
-	c.info.DirectLocal = c.info.Local
 	for i := 0; i < len(c.callbacks) && c.state == network.Open; i++ {
 		c.callbacks[i].OnEvent(network.Connected)
 	}
-	c.runRead(c.firstFilter(), &c.in, false)
+	if c.client {
+		c.runRead(c.firstFilter(), &c.in, false)
+	}
 	if c.out.Len() > 0 || c.writeEnded {
 		c.scheduleFlush()
 	}
-	return c.state != network.Closed
 }
 
 func (c *Conn) connectFailed(what string, err error) {

@@ -3,6 +3,7 @@ package conn
 import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/internal/event"
 )
 
@@ -25,11 +26,12 @@ func (c *Conn) Close(t network.CloseType, details string) {
 	if c.state == network.Closed {
 		return
 	}
-	flushable := c.out.Len() > 0 && c.state != network.Connecting
+	up := c.state != network.Connecting && (c.transport == nil || c.transport.up)
+	flushable := up && c.Unsent() > 0
 	switch {
 	case t == network.AbortReset:
 		c.close(network.LocalClose, true, details)
-	case t == network.FlushWriteAndDelay && c.delay > 0 && !c.readEnded && c.state != network.Connecting:
+	case t == network.FlushWriteAndDelay && c.delay > 0 && !c.readEnded && up:
 		c.beginClosing(afterDelay, details)
 	case flushable && (t == network.FlushWrite || t == network.FlushWriteAndDelay):
 		c.beginClosing(afterFlush, details)
@@ -47,7 +49,7 @@ func (c *Conn) beginClosing(why closing, details string) {
 	c.state = network.Closing
 	c.info.LocalCloseReason = details
 	c.startDelay()
-	if c.out.Len() == 0 {
+	if c.Unsent() == 0 {
 		c.outputLeft()
 	}
 }
@@ -81,6 +83,9 @@ func (c *Conn) outputLeft() {
 
 // failed ends the connection after Read or Write returned err.
 func (c *Conn) failed(err error) {
+	if err == transport.ErrFailed { //nolint:errorlint // a transport returns it bare
+		c.info.TransportFailure = c.transport.socket.Failure()
+	}
 	if event.IsReset(err) && c.state != network.Closed {
 		c.info.CloseType = streaminfo.CloseRemoteReset
 	}
@@ -92,7 +97,7 @@ func (c *Conn) close(e network.Event, reset bool, details string) {
 	if c.state == network.Closed {
 		return
 	}
-	c.state = network.Closed
+	c.state, c.raising = network.Closed, e
 	if e == network.LocalClose {
 		c.info.LocalCloseReason = details
 	}
@@ -105,6 +110,16 @@ func (c *Conn) close(e network.Event, reset bool, details string) {
 	if c.connectTimer != nil {
 		c.connectTimer.Disable()
 	}
+	c.release(reset)
+	c.raise()
+}
+
+// release closes the transport and the socket, and drops what the buffers hold. It may
+// be called again when the transport panicked.
+func (c *Conn) release(reset bool) {
+	if c.transport != nil {
+		c.transport.close(!reset)
+	}
 	c.socket.Close(reset)
 	c.out.Reset()
 	c.gaugeWrite()
@@ -112,8 +127,6 @@ func (c *Conn) close(e network.Event, reset bool, details string) {
 		// A filter further up the stack may look at the blocks until it returns.
 		c.loop.Defer(c.dropInput)
 	}
-	c.raising = e
-	c.raise()
 }
 
 func (c *Conn) dropInput() {
@@ -136,5 +149,6 @@ func (c *Conn) raise() {
 // told of the end yet are told. It may be called again when that panics too.
 func (c *Conn) Kill() {
 	c.close(network.LocalClose, false, "panic")
+	c.release(false)
 	c.raise()
 }

@@ -4,7 +4,8 @@
 // Reading happens when the loop says so: bytes go into pooled blocks, through the
 // read filters, and what no filter takes stays in the read buffer. Writing
 // appends to the write buffer; all output of a turn leaves at its end in one
-// system call. Both buffers give their blocks back as soon as they are empty.
+// system call. Both buffers give their blocks back as soon as they are empty. Between
+// the buffers and the socket there may be a transport, as TLS.
 package conn
 
 import (
@@ -14,6 +15,7 @@ import (
 	apievent "github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/internal/event"
 	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
 )
@@ -23,33 +25,33 @@ type Conn struct {
 	loop *event.Loop // changed by Attach only
 
 	// set by the constructor, read-only after
-	limit   int // of each buffer, in bytes; 0: none
-	client  bool
+	limit   int    // of each buffer, in bytes; 0: none
 	flusher func() // c.flush, kept because a method value costs an allocation
+	client  bool
 
 	// owned by the loop's goroutine
-	state   network.State
-	socket  event.Socket
-	info    streaminfo.Connection
-	details *streaminfo.Stream // nil until Stream is called
-	meter   streaminfo.Meter
-	stats   *network.ConnectionStats
-	choice  network.UpstreamChoice
+	state     network.State
+	socket    event.Socket
+	transport *carrier // nil: bytes go to the socket as they are
+	info      streaminfo.Connection
+	details   *streaminfo.Stream // nil until Stream is called
+	meter     streaminfo.Meter
+	stats     *network.ConnectionStats
+	choice    network.UpstreamChoice
 
 	// who is told
-	callbacks   []network.Callbacks
-	firstTwo    [2]network.Callbacks // callbacks' first place
-	raising     network.Event        // the close that callbacks are being told
-	firstRead   readFilter           // in use if its filter is not nil
-	lastRead    *readFilter
-	lastWrite   *writeFilter
-	halfClose   bool
-	readBounded bool // reading stopped because the read buffer was full
+	callbacks []network.Callbacks
+	firstTwo  [2]network.Callbacks // callbacks' first place
+	firstRead readFilter           // in use if its filter is not nil
+	lastRead  *readFilter
+	lastWrite *writeFilter
 
 	// reading
 	in           buffer.Buffer
 	readDisabled int
-	blocks       int  // how many to read into at once
+	blocks       int // how many to read into at once
+	halfClose    bool
+	readBounded  bool // reading stopped because the read buffer was full
 	mayRead      bool // the socket may hold bytes that were not read
 	redeliver    bool // in was not delivered when it could have been
 	readEnded    bool // the peer's end was read
@@ -66,10 +68,11 @@ type Conn struct {
 	writeGauged int
 
 	// ending
-	closing      closing
 	delay        time.Duration // of FlushWriteAndDelay
 	delayTimer   apievent.Timer
 	connectTimer apievent.Timer
+	closing      closing
+	raising      network.Event // the close that callbacks are being told
 	timedOut     bool
 }
 
@@ -84,6 +87,8 @@ type Config struct {
 	BufferLimit int
 	// MeasureRTT asks for Info().RTT, which costs a system call.
 	MeasureRTT bool
+	// Transport changes the bytes on their way; nil for none.
+	Transport transport.Socket
 }
 
 func newConn(l *event.Loop, cfg Config) *Conn {
@@ -93,6 +98,9 @@ func newConn(l *event.Loop, cfg Config) *Conn {
 	c.flusher = c.flush
 	c.in.Init(l.Buffers())
 	c.out.Init(l.Buffers())
+	if cfg.Transport != nil {
+		c.transport = newCarrier(c, cfg.Transport)
+	}
 	return c
 }
 
@@ -119,6 +127,9 @@ func (c *Conn) Start() {
 	if err := c.socket.Attach(c.loop, c, event.Readable); err != nil {
 		c.close(network.LocalClose, false, err.Error())
 		return
+	}
+	if c.transport != nil {
+		c.transport.start()
 	}
 	c.runRead(c.firstFilter(), &c.in, false)
 }
@@ -153,7 +164,7 @@ func (c *Conn) endsEarly(r event.Ready) bool {
 		return c.readDisabled > 0 && !c.halfClose && !c.client
 	case network.Closing:
 		// A peer that only sends no more still gets the output.
-		return r&event.Failed != 0 || c.out.Len() == 0
+		return r&event.Failed != 0 || c.Unsent() == 0
 	}
 	return false
 }
@@ -194,7 +205,12 @@ func (c *Conn) countBytes(received, sent int) {
 }
 
 // State tells whether the connection can still be used.
-func (c *Conn) State() network.State { return c.state }
+func (c *Conn) State() network.State {
+	if c.state == network.Open && c.client && c.transport != nil && !c.transport.up {
+		return network.Connecting
+	}
+	return c.state
+}
 
 // EnableHalfClose makes the peer's end arrive as OnData with endStream.
 func (c *Conn) EnableHalfClose(enable bool) { c.halfClose = enable }
@@ -206,13 +222,18 @@ func (c *Conn) SetStats(s *network.ConnectionStats) { c.stats = s }
 func (c *Conn) BufferLimit() int { return c.limit }
 
 // Unsent returns the number of bytes that wait to be sent.
-func (c *Conn) Unsent() int { return c.out.Len() }
+func (c *Conn) Unsent() int {
+	if c.transport != nil && c.state != network.Closed {
+		return c.out.Len() + c.transport.socket.Unsent()
+	}
+	return c.out.Len()
+}
 
 // AboveHighWatermark reports whether too much output waits.
 func (c *Conn) AboveHighWatermark() bool { return c.aboveHigh }
 
-// TransportFailure is why connecting failed, as "delayed connect error:
-// Connection refused"; "" if it did not.
+// TransportFailure is why connecting or the transport failed, as "delayed connect
+// error: Connection refused"; "" if it did not.
 func (c *Conn) TransportFailure() string { return c.info.TransportFailure }
 
 // SetDelayedCloseTimeout is how long FlushWriteAndDelay waits.

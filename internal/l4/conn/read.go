@@ -75,6 +75,22 @@ func (c *Conn) read() {
 // fill reads what there is, up to readChunk bytes, into the read buffer. The error
 // says that there is no more.
 func (c *Conn) fill() (n int, err error) {
+	if c.transport == nil {
+		n, err = c.fillPlain()
+	} else {
+		n, err = c.transport.fill()
+	}
+	if err == event.ErrAgain { //nolint:errorlint // the data path, and a socket returns it bare
+		c.mayRead = false
+	}
+	c.countBytes(n, 0)
+	if c.stats != nil && c.stats.ReadTotal != nil && n > 0 {
+		c.stats.ReadTotal.Add(c.loop.Shard(), uint64(n))
+	}
+	return n, err
+}
+
+func (c *Conn) fillPlain() (n int, err error) {
 	var room [maxBlocks][]byte
 	for n < readChunk && err == nil {
 		slices := c.in.Reserve(room[:0], c.blocks)
@@ -86,13 +102,6 @@ func (c *Conn) fill() (n int, err error) {
 		}
 		c.in.Commit(slices, took)
 		n += took
-	}
-	if err == event.ErrAgain { //nolint:errorlint // the data path, and a socket returns it bare
-		c.mayRead = false
-	}
-	c.countBytes(n, 0)
-	if c.stats != nil && c.stats.ReadTotal != nil && n > 0 {
-		c.stats.ReadTotal.Add(c.loop.Shard(), uint64(n))
 	}
 	return n, err
 }

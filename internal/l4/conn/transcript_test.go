@@ -89,6 +89,8 @@ func (s *script) command(words []string) {
 	switch words[0] {
 	case "filter":
 		s.addFilter(words[1], words[2:])
+	case "transport":
+		s.conn.SetTransport(&shouter{rig: s.rig}, 0, nil)
 	case "start":
 		s.conn.Start()
 	case "peer":
@@ -135,6 +137,8 @@ func (s *script) command(words []string) {
 		types := map[string]network.CloseType{"NoFlush": network.NoFlush, "FlushWrite": network.FlushWrite,
 			"FlushWriteAndDelay": network.FlushWriteAndDelay}
 		s.conn.Close(types[words[1]], strings.Join(words[2:], " "))
+	case "failure":
+		s.logf("%s", s.conn.TransportFailure())
 	case "reason":
 		s.logf("%s", s.conn.Info().LocalCloseReason)
 	default:

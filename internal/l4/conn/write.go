@@ -73,7 +73,7 @@ func (c *Conn) flush() {
 		}
 	}
 	c.gaugeWrite()
-	if c.out.Len() == 0 && c.state != network.Closed {
+	if c.state != network.Closed && !c.blocked && c.Unsent() == 0 {
 		c.flushed()
 	} else if n > 0 && c.state == network.Closing {
 		c.startDelay() // the peer takes the output, if slowly
@@ -82,15 +82,24 @@ func (c *Conn) flush() {
 
 // writeOut writes until the buffer is empty, or the error says why not.
 func (c *Conn) writeOut() (n int, err error) {
+	if c.transport == nil {
+		n, err = c.writePlain()
+	} else {
+		n, err = c.transport.socket.Write(&c.out, c.writeEnded)
+	}
+	if c.stats != nil && c.stats.WriteTotal != nil && n > 0 {
+		c.stats.WriteTotal.Add(c.loop.Shard(), uint64(n))
+	}
+	return n, err
+}
+
+func (c *Conn) writePlain() (n int, err error) {
 	var room [event.MaxSlices][]byte
 	for c.out.Len() > 0 && err == nil {
 		var took int
 		took, err = c.socket.Write(c.out.Slices(room[:0], len(room)))
 		c.out.Drain(took)
 		n += took
-	}
-	if c.stats != nil && c.stats.WriteTotal != nil && n > 0 {
-		c.stats.WriteTotal.Add(c.loop.Shard(), uint64(n))
 	}
 	return n, err
 }
@@ -109,7 +118,7 @@ func (c *Conn) flushed() {
 		c.outputLeft()
 		return
 	}
-	if c.writeEnded && !c.finSent {
+	if c.writeEnded && !c.finSent && c.transport == nil {
 		c.finSent = true
 		// A connection that cannot be closed by halves stays open until both sides are
 		// done; an error is one that reading shows too.
@@ -120,7 +129,7 @@ func (c *Conn) flushed() {
 
 // closeIfDone closes the connection when both halves are.
 func (c *Conn) closeIfDone(e network.Event) {
-	if c.readEnded && c.writeEnded && c.out.Len() == 0 && c.state == network.Open {
+	if c.readEnded && c.writeEnded && c.state == network.Open && c.Unsent() == 0 {
 		c.close(e, false, "")
 	}
 }
