@@ -9,9 +9,9 @@ import (
 
 // A Context is what the sockets of a filter chain or cluster have in common.
 type Context interface {
-	// Describe says what access logs show of a session. It is called once for each, by
-	// the goroutine of the handshake.
-	Describe(state *tls.ConnectionState) *streaminfo.TLS
+	// Describe completes what access logs show of a session: session is what Config got.
+	// It is called once for each that was agreed on, by the goroutine of the handshake.
+	Describe(session *streaminfo.TLS, state *tls.ConnectionState)
 	// Done counts the end of a handshake, on the socket's worker, which has that shard.
 	// state is nil if it failed, and err why: what crypto/tls returned, or an error of the
 	// system or io.EOF when the connection ended before.
@@ -23,10 +23,12 @@ type Context interface {
 // A Server is the Context of a filter chain.
 type Server interface {
 	Context
-	// Config returns the configuration of the next connection, nil as long as a secret is
-	// missing. Any worker; nobody changes the result. It has DynamicRecordSizingDisabled
+	// Config returns the configuration of the connection that info describes, nil as long
+	// as a secret is missing. Its callbacks write to session, an empty one, what
+	// crypto/tls does not tell: the own certificate, how the peer's was validated. Any
+	// worker; the result is for this connection only. It has DynamicRecordSizingDisabled
 	// set, and its callbacks may block: they run on the goroutine of the handshake.
-	Config() *tls.Config
+	Config(info *streaminfo.Connection, session *streaminfo.TLS) *tls.Config
 }
 
 // A Client is the Context of a cluster.
@@ -34,7 +36,7 @@ type Client interface {
 	Context
 	// Config is as Server's, for a connection to host with options o, which may be nil.
 	// Its Renegotiation is RenegotiateNever: a socket cannot wait for a second handshake.
-	Config(o *transport.Options, host transport.Host) *tls.Config
+	Config(info *streaminfo.Connection, session *streaminfo.TLS, o *transport.Options, host transport.Host) *tls.Config
 }
 
 // A VerifyError is what the callbacks of a configuration return, wrapped or not, if the
