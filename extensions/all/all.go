@@ -14,6 +14,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/buffer"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/cors"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/fault"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpcstats"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/headermutation"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/healthcheck"
 	httplocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/http/localratelimit"
@@ -32,8 +33,10 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/internalredirect/filterstate"
 	"github.com/nuncio-proxy/nuncio/extensions/internalredirect/previousroutes"
 	"github.com/nuncio-proxy/nuncio/extensions/internalredirect/safecrossscheme"
+	matchingcel "github.com/nuncio-proxy/nuncio/extensions/matching/cel"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/consistenthashing"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/domain"
+	"github.com/nuncio-proxy/nuncio/extensions/matching/environmentvariable"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/httpinputs"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/ip"
 	"github.com/nuncio-proxy/nuncio/extensions/matching/iprange"
@@ -84,6 +87,7 @@ func Factories() []extension.Factory {
 		buffer.Factory{},
 		cors.Factory{},
 		fault.Factory{},
+		grpcstats.Factory{},
 		headermutation.Factory{},
 		healthcheck.Factory{},
 		httplocalratelimit.Factory{},
@@ -100,8 +104,11 @@ func Factories() []extension.Factory {
 
 		consistenthashing.Factory{},
 		domain.Factory{},
+		environmentvariable.Factory{},
 		ip.Factory{},
 		iprange.Factory{},
+		matchingcel.Input{},
+		matchingcel.Matcher{},
 		runtimefraction.Factory{},
 
 		expr.Factory{},
