@@ -22,6 +22,8 @@ import (
 type activation struct {
 	e *format.Entry
 	x *Expression
+	// sawResponse says that the expression asked for attributes of the response.
+	sawResponse bool
 }
 
 // Parent implements interpreter.Activation.
@@ -33,6 +35,7 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	case "request":
 		return a.attributes(a.request), true
 	case "response":
+		a.sawResponse = true
 		return a.attributes(a.response), true
 	case "connection":
 		return a.attributes(a.connection), true
@@ -282,7 +285,7 @@ func (a *activation) xds(key string) any {
 	hasHost := s.VirtualHostName != ""
 	hasRoute := hasHost && s.Flags&streaminfo.NoRouteFound == 0
 	switch {
-	case key == "node":
+	case key == "node" && a.x.node != nil:
 		return a.x.node
 	case key == "cluster_name":
 		return text(u.ClusterRaw)

@@ -77,7 +77,7 @@ var languages = func() (all [endOfOptions]func() (*language, error)) {
 type Expression struct {
 	program celgo.Program
 	adapter types.Adapter
-	node    *corev3.Node
+	node    *corev3.Node // nil if xds.node has no value
 }
 
 // Compile compiles an expression. The error begins with Envoy's words; what says what
@@ -91,6 +91,11 @@ func (c *Compiler) Compile(what, text string) (*Expression, error) {
 	if err := issues.Err(); err != nil {
 		return nil, fmt.Errorf("Not able to parse %s: INVALID_ARGUMENT: %w", what, err)
 	}
+	return l.expression(parsed, c.node)
+}
+
+// expression makes what is evaluated; node may be nil.
+func (l *language) expression(parsed *celgo.Ast, node *corev3.Node) (*Expression, error) {
 	if err := l.check(parsed.NativeRep()); err != nil {
 		return nil, fmt.Errorf("failed to create an expression: %w", err)
 	}
@@ -98,7 +103,7 @@ func (c *Compiler) Compile(what, text string) (*Expression, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failed to create an expression: %w", err)
 	}
-	return &Expression{program, l.env.CELTypeAdapter(), c.node}, nil
+	return &Expression{program, l.env.CELTypeAdapter(), node}, nil
 }
 
 // newLanguage returns a language that is not type checked, as in Envoy: a name that
@@ -201,7 +206,7 @@ func checkAttribute(operand ast.Expr, name string) error {
 // Eval evaluates the expression for e. It reports false if that is an error, as that
 // an attribute has no value.
 func (x *Expression) Eval(e *format.Entry) (ref.Val, bool) {
-	value, _, err := x.program.Eval(&activation{e, x})
+	value, _, err := x.program.Eval(&activation{e: e, x: x})
 	return value, err == nil
 }
 
@@ -209,4 +214,11 @@ func (x *Expression) Eval(e *format.Entry) (ref.Val, bool) {
 func (x *Expression) Match(e *format.Entry) bool {
 	value, ok := x.Eval(e)
 	return ok && value == types.True
+}
+
+// MatchResponse is Match, and reports whether it looked for attributes of the response.
+func (x *Expression) MatchResponse(e *format.Entry) (matched, response bool) {
+	a := &activation{e: e, x: x}
+	value, _, err := x.program.Eval(a)
+	return err == nil && value == types.True, a.sawResponse
 }

@@ -27,6 +27,7 @@ func Factories() []extension.Factory {
 		&factory{"server_name", &networkv3.ServerNameInput{}, text(serverName)},
 		&factory{"transport_protocol", &networkv3.TransportProtocolInput{}, text(transportProtocol)},
 		&factory{"application_protocol", &networkv3.ApplicationProtocolInput{}, applicationProtocol},
+		&factory{"network_namespace", &networkv3.NetworkNamespaceInput{}, missing},
 		FilterState{},
 		DynamicMetadata{},
 		MetadataMatcher{},
@@ -97,6 +98,10 @@ func sourceType(d matcher.Data) matcher.Value {
 
 func serverName(c *streaminfo.Connection) string        { return c.RequestedServerName }
 func transportProtocol(c *streaminfo.Connection) string { return c.TransportProtocol }
+
+// missing is the name space of a connection: no listener here is in another than that of
+// the program, which has no name.
+func missing(matcher.Data) matcher.Value { return matcher.Value{} }
 
 // text is a text that is missing if it is empty.
 func text(of func(*streaminfo.Connection) string) matcher.TextInput {
