@@ -10,7 +10,7 @@ import (
 // Stats are the statistics cluster.<name>.* that pools and filters write. The
 // names are those of the fields, with underscores.
 type Stats struct {
-	UpstreamCxTotal, UpstreamCxHTTP1Total, UpstreamCxConnectFail, UpstreamCxConnectTimeout,
+	UpstreamCxTotal, UpstreamCxHTTP1Total, UpstreamCxHTTP2Total, UpstreamCxConnectFail, UpstreamCxConnectTimeout,
 	UpstreamCxConnectAttemptsExceeded, UpstreamCxOverflow, UpstreamCxPoolOverflow, UpstreamCxIdleTimeout,
 	UpstreamCxMaxDurationReached, UpstreamCxMaxRequests, UpstreamCxNoneHealthy, UpstreamCxProtocolError,
 	UpstreamCxDestroy, UpstreamCxDestroyLocal, UpstreamCxDestroyRemote, UpstreamCxDestroyWithActiveRq,

@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/connpool"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/lb"
@@ -58,7 +60,10 @@ func newCluster(c *Config, o *Options) *Cluster {
 			Socket: c.Socket, ConnectTimeout: c.Info.ConnectTimeout, BufferLimit: c.Info.PerConnectionBufferLimit,
 			NextID: o.NextConnectionID,
 		}),
-		Codec:                    &c.Protocol.Codec,
+		Protocol:                 c.Protocol.Speaks,
+		HTTP1:                    &c.Protocol.Codec,
+		HTTP2:                    &c.Protocol.HTTP2,
+		HTTP2Stats:               sync.OnceValue(func() *h2.Stats { return h2.NewStats(scope) }),
 		IdleTimeout:              c.Protocol.IdleTimeout,
 		MaxConnectionDuration:    c.Protocol.MaxConnectionDuration,
 		MaxRequestsPerConnection: c.Protocol.MaxRequestsPerConnection,
@@ -240,7 +245,7 @@ func (c *Cluster) NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.
 		return nil
 	}
 	pick.Host = chosen
-	return chosen.Pool(pick.Priority).NewStream(d, h, cb)
+	return chosen.Pool(pick.Priority).NewStream(d, pick, h, cb)
 }
 
 // NewConnection implements upstream.Cluster.
@@ -253,7 +258,7 @@ func (c *Cluster) NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upst
 		return nil
 	}
 	pick.Host = chosen
-	return chosen.Pool(pick.Priority).NewConnection(d, cb)
+	return chosen.Pool(pick.Priority).NewConnection(d, pick, cb)
 }
 
 // Health implements upstream.Cluster.

@@ -10,6 +10,9 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/connpool"
 )
 
 const (
@@ -20,7 +23,9 @@ const (
 
 // Protocol is how HTTP is spoken to the hosts.
 type Protocol struct {
-	Codec h1.Settings
+	Speaks connpool.Protocol
+	Codec  h1.Settings // of HTTP/1
+	HTTP2  h2.Settings
 	// IdleTimeout and MaxConnectionDuration are 0 for never.
 	IdleTimeout, MaxConnectionDuration time.Duration
 	MaxStreamDuration                  time.Duration // 0 for no bound
@@ -28,12 +33,14 @@ type Protocol struct {
 }
 
 func protocolFields() []conf.Fields {
-	return []conf.Fields{httpOptionsFields(), commonFields(), http1Fields()}
+	return []conf.Fields{httpOptionsFields(), commonFields(), http1Fields(), http2config.Fields()}
 }
 
 func httpOptionsFields() conf.Fields {
 	return conf.Fields{Message: httpOptionsKey, Names: []string{"common_http_protocol_options",
-		"explicit_http_config.http_protocol_options", "use_downstream_protocol_config.http_protocol_options"}}
+		"explicit_http_config.http_protocol_options", "explicit_http_config.http2_protocol_options",
+		"use_downstream_protocol_config.http_protocol_options", "use_downstream_protocol_config.http2_protocol_options",
+		"auto_config.http_protocol_options", "auto_config.http2_protocol_options"}}
 }
 
 func commonFields() conf.Fields {
@@ -55,7 +62,7 @@ func http1Fields() conf.Fields {
 // parseProtocol reads the options of HTTP from where they stand today, or else from
 // the fields where they stood before.
 func parseProtocol(msg *clusterv3.Cluster, registry *extension.Registry, path conf.Path, errs *conf.Errors) Protocol {
-	p := Protocol{Codec: h1.ClientDefaults(), IdleTimeout: defaultIdleTimeout}
+	p := Protocol{Codec: h1.ClientDefaults(), HTTP2: h2.ClientDefaults(), IdleTimeout: defaultIdleTimeout}
 	at, found := path.Field("typed_extension_protocol_options"), false
 	for key, config := range msg.GetTypedExtensionProtocolOptions() {
 		at := at.Key(key)
@@ -80,6 +87,13 @@ func parseProtocol(msg *clusterv3.Cluster, registry *extension.Registry, path co
 	if c := msg.GetHttpProtocolOptions(); c != nil {
 		p.http1(c, registry, path.Field("http_protocol_options"), errs)
 	}
+	if c := msg.GetHttp2ProtocolOptions(); c != nil {
+		p.Speaks = connpool.HTTP2
+		http2config.Parse(c, &p.HTTP2, path.Field("http2_protocol_options"), errs)
+	}
+	if msg.GetProtocolSelection() == clusterv3.Cluster_USE_DOWNSTREAM_PROTOCOL {
+		p.Speaks = connpool.AsDownstream
+	}
 	return p
 }
 
@@ -88,15 +102,29 @@ func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, registry *extension.
 	if c := msg.GetCommonHttpProtocolOptions(); c != nil {
 		p.common(c, path.Field("common_http_protocol_options"), errs)
 	}
-	if c := msg.GetExplicitHttpConfig().GetHttpProtocolOptions(); c != nil {
-		p.http1(c, registry, path.Field("explicit_http_config").Field("http_protocol_options"), errs)
+	var both interface {
+		GetHttpProtocolOptions() *corev3.Http1ProtocolOptions
+		GetHttp2ProtocolOptions() *corev3.Http2ProtocolOptions
 	}
-	if c := msg.GetUseDownstreamProtocolConfig().GetHttpProtocolOptions(); c != nil {
-		p.http1(c, registry, path.Field("use_downstream_protocol_config").Field("http_protocol_options"), errs)
+	at := path
+	switch o := msg.GetUpstreamProtocolOptions().(type) {
+	case *httpv3.HttpProtocolOptions_ExplicitHttpConfig_:
+		both, at = o.ExplicitHttpConfig, path.Field("explicit_http_config")
+		if o.ExplicitHttpConfig.GetHttp2ProtocolOptions() != nil {
+			p.Speaks = connpool.HTTP2
+		}
+	case *httpv3.HttpProtocolOptions_UseDownstreamProtocolConfig:
+		both, at, p.Speaks = o.UseDownstreamProtocolConfig, path.Field("use_downstream_protocol_config"), connpool.AsDownstream
+	case *httpv3.HttpProtocolOptions_AutoConfig:
+		both, at, p.Speaks = o.AutoConfig, path.Field("auto_config"), connpool.ByALPN
+	default:
+		errs.Add(path, "one of explicit_http_config, use_downstream_protocol_config and auto_config must be set")
+		return
 	}
-	if msg.GetUpstreamProtocolOptions() == nil {
-		errs.Add(path, "one of explicit_http_config and use_downstream_protocol_config must be set")
+	if c := both.GetHttpProtocolOptions(); c != nil {
+		p.http1(c, registry, at.Field("http_protocol_options"), errs)
 	}
+	http2config.Parse(both.GetHttp2ProtocolOptions(), &p.HTTP2, at.Field("http2_protocol_options"), errs)
 }
 
 func (p *Protocol) common(msg *corev3.HttpProtocolOptions, path conf.Path, errs *conf.Errors) {
@@ -106,6 +134,7 @@ func (p *Protocol) common(msg *corev3.HttpProtocolOptions, path conf.Path, errs 
 	p.MaxStreamDuration = msg.GetMaxStreamDuration().AsDuration()
 	p.Codec.MaxHeaders = int(uint32Or(msg.GetMaxHeadersCount(), h1.DefaultMaxHeaders))
 	p.Codec.MaxHeadersKB = int(uint32Or(msg.GetMaxResponseHeadersKb(), h1.DefaultMaxResponseHeadersKB))
+	p.HTTP2.MaxHeaders, p.HTTP2.MaxHeadersKB = p.Codec.MaxHeaders, p.Codec.MaxHeadersKB
 	if kb := p.Codec.MaxHeadersKB; kb == 0 || kb > maxResponseHeaderKB {
 		errs.Add(path.Field("max_response_headers_kb"), "must be from 1 to %d, is %d", maxResponseHeaderKB, kb)
 	}

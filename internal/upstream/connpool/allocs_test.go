@@ -39,12 +39,12 @@ func (l *lean) OnWriteBufferLow()                   {}
 func TestAllocations(t *testing.T) {
 	h := newHarness(defaultLimits(), func(string, ...any) {})
 	h.quiet = true
-	user := &lean{}
+	user, pick := &lean{}, &upstream.Pick{}
 	user.request.AddID(httpmsg.Method, "GET")
 	user.request.AddID(httpmsg.Path, "/")
 	user.request.AddID(httpmsg.Authority, "x")
 	exchange := func() {
-		h.pool.NewStream(h.workers[0], user, user)
+		h.pool.NewStream(h.workers[0], pick, user, user)
 		c := h.conns[0]
 		if c.state == 0 {
 			c.connected()

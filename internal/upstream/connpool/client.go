@@ -5,22 +5,22 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/event"
-	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/network"
-	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
-	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 )
 
-// A client is one HTTP/1 connection. It belongs to its worker, and in between to
-// the one that gets it.
+// A client is one connection that carries requests. It belongs to its worker; one of
+// HTTP/1 can go to another worker when it is idle.
 type client struct {
 	account
-	worker *worker
-	conn   Conn
-	codec  h1.ClientConnection
-	out    buffer.Buffer // empty but inside of a stream's calls
-	stream stream
+	worker   *worker
+	conn     Conn
+	protocol protocol      // nil until the connection is up
+	out      buffer.Buffer // empty but inside of a stream's calls
+
+	expected int  // how many requests it was opened for
+	shared   bool // in worker.shared
+	retiring bool // it gets no further request, and is closed when it has none
 
 	up        time.Time // when the connection was made
 	idleSince time.Time
@@ -28,74 +28,63 @@ type client struct {
 	// looks for how long the connection has been idle.
 	idleTimer     event.Timer
 	durationTimer event.Timer
-	retiring      bool // close when the request is done
 }
 
-func newClient(w *worker) {
-	c := &client{account: account{pool: w.pool}, worker: w}
-	c.stream.c = c
+// A protocol is what a connection speaks: http1 or http2.
+type protocol interface {
+	// begin starts a request. There is room for it.
+	begin(h upstream.ResponseHandler) upstream.RequestStream
+	// room is the number of requests that may begin now, active of those that have and
+	// are not over.
+	room() int
+	active() int
+	dispatch(data *buffer.Buffer) error
+	// closed is told that the connection has ended. It reports whether that cuts off a
+	// request; reset then tells the requests.
+	closed(e network.Event) (aborted bool)
+	reset(e network.Event)
+
+	OnWriteBufferHigh()
+	OnWriteBufferLow()
+}
+
+func newClient(w *worker, expected int) {
+	p := w.pool
+	c := &client{account: account{pool: p}, worker: w, expected: expected}
 	c.opened(w.d)
-	w.pool.config.Stats.UpstreamCxHTTP1Total.Inc(w.d.Shard())
-	if made := w.pool.config.Stats.OnHTTP1; made != nil {
-		made()
-	}
 	c.out.Init(w.d.Buffers())
-	c.codec.Init(c, w.pool.config.Codec, &c.out)
-	c.conn = w.pool.config.Dial(w.d, w.pool.host.Address())
-	c.conn.SetStats(w.pool.config.Bytes)
+	if p.protocol == HTTP1 {
+		c.protocol = newHTTP1(c) // counts what does not come up too
+	}
+	c.conn = p.config.Dial(w.d, p.host, p.transport)
+	c.conn.SetStats(p.config.Bytes)
 	c.conn.AddCallbacks(c)
 	c.conn.AddReadFilter(c)
 }
 
 // begin starts a request on the connection.
-func (c *client) begin(h upstream.ResponseHandler) {
+func (c *client) begin(h upstream.ResponseHandler) upstream.RequestStream {
 	c.streamBegins(c.worker.d)
-	s := &c.stream
-	*s = stream{c: c, handler: h, active: true}
-	s.connection = upstream.StreamConnection{
-		ID: c.conn.ID(), Local: c.conn.Info().Local, Remote: c.conn.Info().Remote,
-		Version: httpmsg.HTTP11, Reused: c.streams > 1, ConnectStart: c.start, ConnectEnd: c.up,
-	}
-	s.encoder = c.codec.NewStream(s)
+	return c.protocol.begin(h)
 }
 
-// OnStreamEnd implements h1.ClientCallbacks.
-func (c *client) OnStreamEnd() {
-	s := &c.stream
-	if !s.active {
-		return
+// streamConnection describes the connection to its latest request.
+func (c *client) streamConnection() upstream.StreamConnection {
+	info := c.conn.Info()
+	return upstream.StreamConnection{
+		ID: c.conn.ID(), Local: info.Local, Remote: info.Remote, TLS: info.TLS,
+		Reused: c.streams > 1, ConnectStart: c.start, ConnectEnd: c.up,
 	}
-	if !s.requested || !s.responded {
-		c.close("") // counts the request as active
-		if s.active {
-			c.endStream()
-		}
-		return
-	}
-	c.endStream()
-	if c.conn.State() != network.Open {
-		return
-	}
-	switch stats, shard := c.pool.config.Stats, c.worker.d.Shard(); {
-	case c.codec.Reusable() && !c.retiring && !c.spent():
-		c.beginIdle()
-		c.worker.ready(c)
-		return
-	case !c.codec.Reusable() && s.lastResponse:
-		stats.UpstreamCxCloseNotify.Inc(shard)
-	case !c.codec.Reusable(): // more came than the response
-		stats.UpstreamCxProtocolError.Inc(shard)
-	case c.spent():
-		stats.UpstreamCxMaxRequests.Inc(shard)
-	}
-	c.close("")
 }
 
-func (c *client) endStream() {
-	c.stream.active, c.stream.handler = false, nil
-	c.streamEnds(c.worker.d)
+// write sends what the codec made.
+func (c *client) write() {
+	if c.out.Len() > 0 {
+		c.conn.Write(&c.out, false)
+	}
 }
 
+// spent reports whether the connection has had all the requests it may have.
 func (c *client) spent() bool {
 	most := c.pool.config.MaxRequestsPerConnection
 	return most > 0 && c.streams >= uint64(most)
@@ -115,7 +104,7 @@ func (c *client) beginIdle() {
 }
 
 func (c *client) onIdleTimer() {
-	if c.stream.active {
+	if c.protocol.active() > 0 {
 		return // beginIdle enables it
 	}
 	if left := c.pool.config.IdleTimeout - c.worker.d.Now().Sub(c.idleSince); left > 0 {
@@ -138,9 +127,15 @@ func (c *client) limitDuration() {
 
 func (c *client) onMaxDuration() {
 	c.pool.config.Stats.UpstreamCxMaxDurationReached.Inc(c.worker.d.Shard())
+	c.retire("max_connection_duration")
+}
+
+// retire closes the connection as soon as it has no request.
+func (c *client) retire(details string) {
 	c.retiring = true
-	if !c.stream.active {
-		c.close("max_connection_duration")
+	c.worker.unshare(c)
+	if c.protocol.active() == 0 {
+		c.close(details)
 	}
 }
 
@@ -189,7 +184,10 @@ func (c *client) OnEvent(e network.Event) {
 	w := c.worker
 	c.up = w.d.Now()
 	c.account.up(w.d)
-	w.connecting--
+	if c.protocol == nil {
+		c.protocol = c.negotiated()
+	}
+	w.connecting -= c.expected
 	w.conns.Add(1)
 	w.publish()
 	c.limitDuration()
@@ -198,23 +196,13 @@ func (c *client) OnEvent(e network.Event) {
 }
 
 func (c *client) onClose(e network.Event) {
-	w, s := c.worker, &c.stream
+	w := c.worker
 	c.stopTimers()
-	aborted := s.active
-	if aborted && e == network.RemoteClose {
-		if c.conn.Info().CloseType == streaminfo.CloseNormal {
-			c.codec.OnEOF() // may be the end of a response without a length
-		} else {
-			c.codec.OnClose(httpmsg.ResetConnectionTermination)
-		}
-		aborted = !s.requested || !s.responded
-		if s.malformed {
-			c.pool.config.Stats.UpstreamCxProtocolError.Inc(w.d.Shard())
-		}
-	}
+	w.unshare(c)
+	aborted := c.connected && c.protocol.closed(e)
 	c.closed(w.d, e, aborted, c.conn.TimedOut())
 	if !c.connected {
-		w.connecting--
+		w.connecting -= c.expected
 		w.publish()
 		w.fail(failure(c.conn, e), c.conn.TransportFailure())
 		w.connectionGone()
@@ -225,27 +213,23 @@ func (c *client) onClose(e network.Event) {
 	if !aborted {
 		w.dropIdle(c)
 	}
-	c.resetStream(e)
+	c.protocol.reset(e)
 	w.connectionGone()
 }
 
-// resetStream ends the stream of a connection that is gone.
-func (c *client) resetStream(e network.Event) {
-	reason := httpmsg.ResetConnectionTermination
-	if e == network.LocalClose {
-		reason = httpmsg.ResetLocalReset
-	}
-	c.codec.OnClose(reason)
-	if c.stream.active {
-		c.endStream()
+// OnWriteBufferHigh implements network.Callbacks.
+func (c *client) OnWriteBufferHigh() {
+	if c.protocol != nil {
+		c.protocol.OnWriteBufferHigh()
 	}
 }
 
-// OnWriteBufferHigh implements network.Callbacks.
-func (c *client) OnWriteBufferHigh() { c.codec.OnWriteBufferHigh() }
-
 // OnWriteBufferLow implements network.Callbacks.
-func (c *client) OnWriteBufferLow() { c.codec.OnWriteBufferLow() }
+func (c *client) OnWriteBufferLow() {
+	if c.protocol != nil {
+		c.protocol.OnWriteBufferLow()
+	}
+}
 
 // ReadDisable implements h1.Flow.
 func (c *client) ReadDisable(disable bool) {
@@ -253,6 +237,9 @@ func (c *client) ReadDisable(disable bool) {
 		c.conn.ReadDisable(disable)
 	}
 }
+
+// Unsent implements h2.Flow.
+func (c *client) Unsent() int { return c.out.Len() + c.conn.Unsent() }
 
 // InitializeRead implements network.ReadFilter.
 func (c *client) InitializeRead(network.ReadCallbacks) {}
@@ -262,9 +249,31 @@ func (c *client) OnNewConnection() network.FilterStatus { return network.Continu
 
 // OnData implements network.ReadFilter.
 func (c *client) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
-	if err := c.codec.Dispatch(data); err != nil {
-		c.pool.config.Stats.UpstreamCxProtocolError.Inc(c.worker.d.Shard())
-		c.close("protocol_error")
+	if err := c.protocol.dispatch(data); err != nil {
+		c.protocolError()
 	}
 	return network.StopIteration
+}
+
+func (c *client) protocolError() {
+	c.pool.config.Stats.UpstreamCxProtocolError.Inc(c.worker.d.Shard())
+	c.close("protocol_error")
+}
+
+// negotiated returns the protocol of a connection that is up.
+func (c *client) negotiated() protocol {
+	p := c.pool
+	tls := c.conn.Info().TLS
+	if p.protocol != HTTP2 && (tls == nil || tls.ALPN != "h2") {
+		return newHTTP1(c)
+	}
+	if !p.shares.Swap(true) {
+		// The other workers may be waiting for connections to be lent.
+		for i := range p.workers {
+			if w := p.workers[i].Load(); w != nil && w != c.worker {
+				w.d.Post(w.want)
+			}
+		}
+	}
+	return newHTTP2(c)
 }

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nuncio-proxy/nuncio/api/address"
 	apievent "github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/internal/event"
 	"github.com/nuncio-proxy/nuncio/internal/l4/conn"
 	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
@@ -16,6 +16,9 @@ type DialConfig struct {
 	Socket         sock.ConnectOptions
 	ConnectTimeout time.Duration
 	BufferLimit    int
+	// Transport returns what makes the transports of connections to h; nil for plain ones.
+	// Any worker. Nil: all are plain.
+	Transport func(h transport.Host) transport.ClientFactory
 	// NextID returns an ID that no other connection of the process has. Any goroutine.
 	NextID func() uint64
 }
@@ -23,9 +26,14 @@ type DialConfig struct {
 // NewDialer returns a Dialer of TCP and Unix sockets. Its dispatchers are the loops
 // of internal/event.
 func NewDialer(c DialConfig) Dialer {
-	return func(d apievent.Dispatcher, to address.Address) Conn {
+	return func(d apievent.Dispatcher, h transport.Host, o *transport.Options) Conn {
 		config := conn.Config{ID: c.NextID(), BufferLimit: c.BufferLimit}
-		return socketConn{conn.Dial(loopOf(d), to, &c.Socket, c.ConnectTimeout, config)}
+		if c.Transport != nil {
+			if f := c.Transport(h); f != nil {
+				config.Transport = f.New(o, h)
+			}
+		}
+		return socketConn{conn.Dial(loopOf(d), h.Address(), &c.Socket, c.ConnectTimeout, config)}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
@@ -94,7 +95,7 @@ type harness struct {
 	quiet     bool          // connections forget what is sent
 	resources upstream.Resources
 	host      *host.Host
-	pool      *Pool
+	pool      *Pools
 	conns     []*fakeConn
 	requests  map[string]*request
 }
@@ -115,7 +116,7 @@ func newHarness(l limits, log func(string, ...any)) *harness {
 	h.host = host.New(host.Config{Address: address.FromAddrPort(netip.MustParseAddrPort("10.0.0.1:80"))})
 	settings := h1.ClientDefaults()
 	h.pool = New(&Config{
-		Dial: h.dial, Codec: &settings, IdleTimeout: l.idle, MaxConnectionDuration: l.duration,
+		Dial: h.dial, HTTP1: &settings, IdleTimeout: l.idle, MaxConnectionDuration: l.duration,
 		MaxRequestsPerConnection: l.perConnection, MaxConnectionsPerHost: [2]int64{l.perHost, l.perHost},
 		Stats: newStats(&h.metrics), Bytes: &network.ConnectionStats{}, Shards: workers,
 	}, h.host, upstream.Default, &h.resources)
@@ -157,10 +158,10 @@ type fakeConn struct {
 	in                       buffer.Buffer
 }
 
-func (h *harness) dial(d event.Dispatcher, to address.Address) Conn {
+func (h *harness) dial(d event.Dispatcher, to transport.Host, _ *transport.Options) Conn {
 	c := &fakeConn{h: h, id: len(h.conns) + 1, d: d, attached: true}
 	c.in.Init(d.Buffers())
-	c.info.Remote = to
+	c.info.Remote = to.Address()
 	h.conns = append(h.conns, c)
 	h.log("c%d dialled by worker %d", c.id, d.Shard())
 	return c
@@ -279,9 +280,9 @@ func (h *harness) request(worker int, name string, body, isTCP bool) {
 	h.requests[name] = r
 	var cancel upstream.Cancel
 	if isTCP {
-		cancel = h.pool.NewConnection(h.workers[worker], r)
+		cancel = h.pool.NewConnection(h.workers[worker], &upstream.Pick{}, r)
 	} else {
-		cancel = h.pool.NewStream(h.workers[worker], r, r)
+		cancel = h.pool.NewStream(h.workers[worker], &upstream.Pick{}, r, r)
 	}
 	if r.outcome == "" && r.stream == nil && r.conn == nil {
 		r.cancel = cancel

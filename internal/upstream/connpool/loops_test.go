@@ -56,7 +56,7 @@ func freshStats() *upstream.Stats {
 // client sends a number of requests, one after the other, on one loop.
 type client struct {
 	loop              *event.Loop
-	pool              *connpool.Pool
+	pool              *connpool.Pools
 	request, response httpmsg.Headers
 	left              int
 	failed            *atomic.Int64
@@ -69,7 +69,7 @@ func (c *client) next() {
 		return
 	}
 	c.left--
-	c.pool.NewStream(c.loop, c, c)
+	c.pool.NewStream(c.loop, &upstream.Pick{}, c, c)
 }
 
 func (c *client) OnStreamReady(s upstream.RequestStream, _ upstream.Host) {
@@ -127,7 +127,7 @@ func TestLoops(t *testing.T) {
 	h := host.New(host.Config{Address: address.FromAddrPort(netip.MustParseAddrPort(server.Listener.Addr().String()))})
 	pool := connpool.New(&connpool.Config{
 		Dial:  connpool.NewDialer(connpool.DialConfig{ConnectTimeout: 5 * time.Second, BufferLimit: 1 << 20, NextID: func() uint64 { return ids.Add(1) }}),
-		Codec: &settings, IdleTimeout: time.Hour, MaxConnectionsPerHost: [2]int64{1000, 1000},
+		HTTP1: &settings, IdleTimeout: time.Hour, MaxConnectionsPerHost: [2]int64{1000, 1000},
 		Stats: numbers, Bytes: &network.ConnectionStats{}, Shards: loops,
 	}, h, upstream.Default, &resources)
 

@@ -16,19 +16,39 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
+)
+
+// A Protocol is what is spoken with a host.
+type Protocol uint8
+
+// The protocols.
+const (
+	HTTP1 Protocol = iota
+	HTTP2
+	// ByALPN is what the host chooses when TLS is agreed on: HTTP/1 if it does not.
+	ByALPN
+	// AsDownstream is what the client of the request speaks.
+	AsDownstream
 )
 
 // Config is what the pools of a cluster have in common. It is immutable.
 type Config struct {
-	Dial  Dialer
-	Codec *h1.Settings
+	Dial     Dialer
+	Protocol Protocol
+	HTTP1    *h1.Settings
+	HTTP2    *h2.Settings
+	// HTTP2Stats makes the statistics of HTTP/2, at its first connection. Any goroutine.
+	HTTP2Stats func() *h2.Stats
+	// TransportKey is transport.ClientFactory's Key; nil if nothing depends on options.
+	TransportKey func(transport.Host, *transport.Options) string
 	// IdleTimeout closes a connection that served nothing for that long,
 	// MaxConnectionDuration one that is older when it is idle; 0 for never.
 	IdleTimeout, MaxConnectionDuration time.Duration
@@ -43,9 +63,10 @@ type Config struct {
 	Shards int
 }
 
-// A Dialer begins a connection on the loop of d. Its result is told to the
-// callbacks that the caller adds at once, in this turn's end or later.
-type Dialer func(d event.Dispatcher, to address.Address) Conn
+// A Dialer begins a connection to a host on the loop of d. Its result is told to the
+// callbacks that the caller adds at once, in this turn's end or later. o is not
+// changed afterwards; it may be nil.
+type Dialer func(d event.Dispatcher, to transport.Host, o *transport.Options) Conn
 
 // A Conn is a connection that can change its loop.
 type Conn interface {
@@ -59,28 +80,48 @@ type Conn interface {
 	Attach(d event.Dispatcher) error
 }
 
-// A Pool holds the connections to one host for one routing priority. It implements
-// host.Pool.
+// A Pool holds the connections to one host for one routing priority, which speak the
+// same protocol and have the same transport.
 type Pool struct {
 	// read-only
 	config    *Config
+	of        *Pools
 	host      *host.Host
 	resources *upstream.Resources
-	perHost   int64 // limit of connections
+	protocol  Protocol
+	transport *transport.Options
+	ended     func() // is told that the last connection is gone; nil for nobody
 
 	// any worker
 	workers     []atomic.Pointer[worker] // by shard; set by the shard's worker
 	connections atomic.Int64             // of all workers, and on their way
 	needed      atomic.Int64             // sum of the workers' needs
+	shares      atomic.Bool              // a connection carries several requests at a time
 	drained     atomic.Bool
 }
 
-var _ host.Pool = (*Pool)(nil)
+func newPool(of *Pools, protocol Protocol, o *transport.Options) *Pool {
+	p := &Pool{config: of.config, of: of, host: of.host, resources: of.resources, protocol: protocol, transport: offer(protocol, o),
+		workers: make([]atomic.Pointer[worker], of.config.Shards)}
+	p.shares.Store(protocol == HTTP2)
+	return p
+}
 
-// New returns a pool without connections.
-func New(c *Config, h *host.Host, p upstream.Priority, r *upstream.Resources) *Pool {
-	return &Pool{config: c, host: h, resources: r, perHost: c.MaxConnectionsPerHost[p],
-		workers: make([]atomic.Pointer[worker], c.Shards)}
+// offer adds what is offered to the peer by ALPN, where nothing is configured.
+func offer(p Protocol, o *transport.Options) *transport.Options {
+	with := transport.Options{}
+	if o != nil {
+		with = *o
+	}
+	switch p {
+	case HTTP2:
+		with.ALPNFallback = []string{"h2"}
+	case ByALPN:
+		with.ALPNFallback = []string{"h2", "http/1.1"}
+	default:
+		with.ALPNFallback = []string{"http/1.1"}
+	}
+	return &with
 }
 
 // worker returns the part of the pool that belongs to the worker of d.
@@ -94,11 +135,11 @@ func (p *Pool) worker(d event.Dispatcher) *worker {
 	return w
 }
 
-// NewStream implements host.Pool.
-func (p *Pool) NewStream(d event.Dispatcher, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel {
+// newStream is Pools.NewStream for this pool.
+func (p *Pool) newStream(d event.Dispatcher, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel {
 	w := p.worker(d)
 	if !w.sharing { // or other workers, who waited longer, would get nothing
-		if c := w.takeIdle(); c != nil {
+		if c := w.take(); c != nil {
 			w.serve(c, h, cb)
 			return nil
 		}
@@ -114,8 +155,7 @@ func (p *Pool) NewStream(d event.Dispatcher, h upstream.ResponseHandler, cb upst
 	return r
 }
 
-// Drain implements host.Pool.
-func (p *Pool) Drain() {
+func (p *Pool) drain() {
 	p.drained.Store(true)
 	for i := range p.workers {
 		if w := p.workers[i].Load(); w != nil {
@@ -124,19 +164,21 @@ func (p *Pool) Drain() {
 	}
 }
 
-// admit takes the room for one more connection. A host without any gets one
-// whatever the limit of the cluster, or its requests would wait for ever.
-func (p *Pool) admit(shard int) bool {
+// admit takes the room for one more connection. A pool without any gets one
+// whatever the limits, or its requests would wait for ever; so does a worker that
+// needs one of its own, since connections that are shared cannot be lent.
+func (p *Pool) admit(shard int, own bool) bool {
 	for {
 		n := p.connections.Add(1)
-		if n <= p.perHost && p.resources.Connections.Acquire() {
+		if p.of.connections.Add(1) <= p.of.perHost && p.resources.Connections.Acquire() {
 			return true
 		}
-		if n == 1 {
+		if n == 1 || own {
 			p.resources.Connections.Force()
 			p.config.Stats.UpstreamCxOverflow.Inc(shard)
 			return true
 		}
+		p.of.connections.Add(-1)
 		if p.connections.Add(-1) > 0 {
 			p.config.Stats.UpstreamCxOverflow.Inc(shard)
 			return false
@@ -147,8 +189,11 @@ func (p *Pool) admit(shard int) bool {
 
 // release gives the room of a connection back.
 func (p *Pool) release() {
-	p.connections.Add(-1)
 	p.resources.Connections.Release()
+	p.of.connections.Add(-1)
+	if p.connections.Add(-1) == 0 && p.ended != nil {
+		p.ended()
+	}
 }
 
 // account counts one connection from its start to its end. It belongs to the

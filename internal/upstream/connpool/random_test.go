@@ -154,7 +154,7 @@ func (h *harness) invariants(t *testing.T, l limits) {
 		{"connections", h.resources.Connections.Current(), max(l.connections, 1)},
 		{"connections of the host", h.pool.connections.Load(), max(l.perHost, 1)},
 		{"pending requests", h.resources.PendingRequests.Current(), l.pending},
-		{"needed", h.pool.needed.Load(), l.pending},
+		{"needed", h.pool.main.needed.Load(), l.pending},
 	} {
 		if limit.current < 0 || limit.current > limit.max {
 			t.Errorf("%s: %d of %d", limit.name, limit.current, limit.max)

@@ -3,30 +3,35 @@ package connpool
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
-// A stream is the one request of a client at a time; the next request has the same
-// object. It passes the user's calls to the codec and the codec's to the user.
+// A stream is one request on a connection. It passes the user's calls to the codec
+// and the codec's to the user.
 type stream struct {
 	c       *client
 	handler upstream.ResponseHandler
 	encoder codec.RequestEncoder
 
-	active       bool // the request counts
-	requested    bool // the request is complete
-	responded    bool // the response is complete
-	lastResponse bool // the headers said that the connection ends
-	malformed    bool // the response cannot be read
-	connection   upstream.StreamConnection
+	active     bool // the request counts
+	requested  bool // the request is complete
+	responded  bool // the response is complete
+	connection upstream.StreamConnection
 }
 
 var (
 	_ upstream.RequestStream = (*stream)(nil)
 	_ codec.ResponseDecoder  = (*stream)(nil)
 )
+
+// end stops counting the request.
+func (s *stream) end() {
+	s.active, s.handler = false, nil
+	s.c.streamEnds(s.c.worker.d)
+}
 
 // EncodeHeaders implements upstream.RequestStream.
 func (s *stream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error {
@@ -38,7 +43,7 @@ func (s *stream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error {
 		s.requested = false
 		return err
 	}
-	s.send()
+	s.c.write()
 	return nil
 }
 
@@ -50,7 +55,7 @@ func (s *stream) EncodeData(data *buffer.Buffer, endStream bool) {
 	}
 	s.requested = endStream
 	s.encoder.EncodeData(data, endStream)
-	s.send()
+	s.c.write()
 }
 
 // EncodeTrailers implements upstream.RequestStream.
@@ -60,16 +65,15 @@ func (s *stream) EncodeTrailers(trailers *httpmsg.Headers) {
 	}
 	s.requested = true
 	s.encoder.EncodeTrailers(trailers)
-	s.send()
+	s.c.write()
 }
-
-// send writes what the codec made.
-func (s *stream) send() { s.c.conn.Write(&s.c.out, false) }
 
 // Reset implements upstream.RequestStream.
 func (s *stream) Reset(reason httpmsg.ResetReason) {
 	if s.active {
+		c := s.c
 		s.encoder.Reset(reason)
+		c.write()
 	}
 }
 
@@ -77,6 +81,7 @@ func (s *stream) Reset(reason httpmsg.ResetReason) {
 func (s *stream) ReadDisable(disable bool) {
 	if s.active {
 		s.encoder.ReadDisable(disable)
+		s.c.write()
 	}
 }
 
@@ -94,8 +99,7 @@ func (s *stream) DecodeInterim() { s.handler.OnInterim() }
 
 // DecodeHeaders implements codec.ResponseDecoder.
 func (s *stream) DecodeHeaders(endStream bool) {
-	s.lastResponse, s.responded = !s.c.codec.Reusable(), endStream
-	s.connection.Version = s.c.codec.Version()
+	s.responded = endStream
 	s.handler.OnHeaders(endStream)
 }
 
@@ -113,7 +117,6 @@ func (s *stream) DecodeTrailers(trailers *httpmsg.Headers) {
 
 // OnReset implements codec.StreamCallbacks.
 func (s *stream) OnReset(reason httpmsg.ResetReason) {
-	s.malformed = reason == httpmsg.ResetProtocolError
 	s.handler.OnReset(reason, s.c.conn.TransportFailure())
 }
 
@@ -122,3 +125,11 @@ func (s *stream) OnWriteBufferHigh() { s.handler.OnWriteBufferHigh() }
 
 // OnWriteBufferLow implements codec.StreamCallbacks.
 func (s *stream) OnWriteBufferLow() { s.handler.OnWriteBufferLow() }
+
+// resetReason is what the end of a connection means to its requests.
+func resetReason(e network.Event) httpmsg.ResetReason {
+	if e == network.LocalClose {
+		return httpmsg.ResetLocalReset
+	}
+	return httpmsg.ResetConnectionTermination
+}

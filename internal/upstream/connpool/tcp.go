@@ -17,9 +17,12 @@ type tcp struct {
 
 // NewConnection implements host.Pool. As with Envoy's TCP proxy, a connection above
 // the limit is refused rather than made to wait for another one's end.
-func (p *Pool) NewConnection(d event.Dispatcher, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
+func (ps *Pools) NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
+	p := ps.main
 	s, shard := p.config.Stats, d.Shard()
-	if p.connections.Add(1) > p.perHost || !p.resources.Connections.Acquire() {
+	p.connections.Add(1)
+	if ps.connections.Add(1) > ps.perHost || !p.resources.Connections.Acquire() {
+		ps.connections.Add(-1)
 		p.connections.Add(-1)
 		s.UpstreamCxOverflow.Inc(shard)
 		cb.OnConnectionFailure(upstream.Overflow, "max_connections", nil)
@@ -36,7 +39,7 @@ func (p *Pool) NewConnection(d event.Dispatcher, cb upstream.ConnectionPoolCallb
 	s.UpstreamRqPendingTotal.Inc(shard)
 	s.UpstreamRqPendingActive.Inc(shard)
 	p.host.Stats().RqPendingActive.Add(1)
-	t.conn = p.config.Dial(d, p.host.Address())
+	t.conn = p.config.Dial(d, p.host, pick.Transport)
 	t.conn.SetStats(p.config.Bytes)
 	t.conn.AddCallbacks(t)
 	return t

@@ -1,6 +1,8 @@
 package connpool
 
 import (
+	"math"
+	"slices"
 	"sync/atomic"
 
 	"github.com/nuncio-proxy/nuncio/api/event"
@@ -13,14 +15,15 @@ type worker struct {
 	d    event.Dispatcher
 
 	// owned by the worker
-	idle       []*client // the one used last is last
+	idle       []*client // HTTP/1; the one used last is last
+	shared     []*client // HTTP/2 with room for another request
 	first      *pending  // requests that wait, oldest first
 	last       *pending
 	waiting    int    // length of that list
-	connecting int    // connections that are being made
+	connecting int    // requests that there will be connections for
 	sequence   uint64 // of the next request that waits
-	sharing    bool   // share is going to run in this turn
-	sharer     func() // share, kept because a method value costs an allocation
+	sharing    bool   // handOut is going to run in this turn
+	sharer     func() // handOut, kept because a method value costs an allocation
 
 	// read by the others
 	idling   atomic.Int64 // len(idle)
@@ -94,6 +97,30 @@ func (w *worker) publish() {
 	}
 }
 
+// take returns a connection for a request, nil if there is none.
+func (w *worker) take() *client {
+	if len(w.shared) > 0 {
+		return w.shared[0]
+	}
+	return w.takeIdle()
+}
+
+// share offers a connection that has room for requests, unshare takes that back.
+func (w *worker) share(c *client) {
+	if !c.shared {
+		c.shared = true
+		w.shared = append(w.shared, c)
+	}
+}
+
+func (w *worker) unshare(c *client) {
+	if c.shared {
+		c.shared = false
+		i := slices.Index(w.shared, c)
+		w.shared = slices.Delete(w.shared, i, i+1)
+	}
+}
+
 // takeIdle returns the idle connection that was used last, nil if there is none.
 func (w *worker) takeIdle() *client {
 	n := len(w.idle)
@@ -131,13 +158,28 @@ func (w *worker) want() {
 
 // open begins a new connection, if the limits allow it.
 func (w *worker) open() bool {
-	if !w.pool.admit(w.d.Shard()) {
+	own := w.pool.shares.Load() && w.connecting == 0 && w.conns.Load() == 0
+	if !w.pool.admit(w.d.Shard(), own) {
 		return false
 	}
-	newClient(w)
-	w.connecting++
+	expected := w.expected()
+	w.connecting += expected
+	newClient(w, expected)
 	w.publish()
 	return true
+}
+
+// expected is the number of requests that a new connection is counted on for.
+func (w *worker) expected() int {
+	p := w.pool
+	if !p.shares.Load() {
+		return 1
+	}
+	n := int(min(p.config.HTTP2.MaxConcurrentStreams, math.MaxInt32))
+	if most := p.config.MaxRequestsPerConnection; most > 0 {
+		n = min(n, int(most))
+	}
+	return max(n, 1)
 }
 
 // steal asks a worker that has an idle connection for it.
@@ -200,11 +242,18 @@ func (w *worker) arrive(c *client) {
 
 // gained has a connection that was made, or sent, for a request of this worker.
 func (w *worker) gained(c *client) {
-	w.putIdle(c)
-	if w.waiting > 0 {
-		w.serveFirst()
+	if _, exclusive := c.protocol.(*http1); !exclusive {
+		w.share(c)
+	} else {
+		w.putIdle(c)
+		if w.waiting > 0 {
+			w.serveFirst()
+		}
 	}
 	w.match()
+	if c.expected > 1 || w.pool.protocol == ByALPN {
+		w.want() // it may have room for less than was thought
+	}
 }
 
 // ready has a connection that can take a request.
@@ -217,6 +266,9 @@ func (w *worker) ready(c *client) {
 // published before the needs of others are looked at: of two workers, one of which
 // puts a connection here while the other begins to wait, at least one sees the other.
 func (w *worker) match() {
+	for w.waiting > 0 && len(w.shared) > 0 {
+		w.serveFirst()
+	}
 	if w.pool.needed.Load() == w.needs.Load() {
 		for w.waiting > 0 && len(w.idle) > 0 {
 			w.serveFirst()
@@ -227,16 +279,16 @@ func (w *worker) match() {
 	if len(w.idle) > 0 && !w.sharing {
 		w.sharing = true
 		if w.sharer == nil {
-			w.sharer = w.share
+			w.sharer = w.handOut
 		}
 		w.d.Defer(w.sharer)
 	}
 }
 
-// share hands out the idle connections at the end of a turn, since other workers
+// handOut gives away the idle connections at the end of a turn, since other workers
 // want some too. A worker without any connection comes before the own requests, or
 // would perhaps never have its turn.
-func (w *worker) share() {
+func (w *worker) handOut() {
 	w.sharing = false
 	for len(w.idle) > 0 {
 		o := w.needy(true)
@@ -255,12 +307,12 @@ func (w *worker) share() {
 	w.drainIfRemoved()
 }
 
-// serveFirst serves the oldest request that waits. There is an idle connection.
+// serveFirst serves the oldest request that waits. There is a connection for it.
 func (w *worker) serveFirst() {
 	r := w.first
 	w.remove(r)
 	w.publish()
-	w.serve(w.takeIdle(), r.handler, r.callbacks)
+	w.serve(w.take(), r.handler, r.callbacks)
 }
 
 // needy returns another worker whose requests wait in vain, and books the
@@ -284,17 +336,22 @@ func (w *worker) needy(starving bool) *worker {
 	return nil
 }
 
-// serve begins a request on an idle connection.
+// serve begins a request on a connection that take returned.
 func (w *worker) serve(c *client, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) {
 	p := w.pool
 	if !p.resources.Requests.Acquire() {
-		w.putIdle(c)
+		if !c.shared {
+			w.putIdle(c)
+		}
 		p.config.Stats.UpstreamRqActiveOverflow.Inc(w.d.Shard())
 		cb.OnStreamFailure(upstream.Overflow, "max_requests", p.host)
 		return
 	}
-	c.begin(h)
-	cb.OnStreamReady(&c.stream, p.host)
+	s := c.begin(h)
+	if c.shared && c.protocol.room() == 0 {
+		w.unshare(c)
+	}
+	cb.OnStreamReady(s, p.host)
 }
 
 // connectionGone goes on after a connection of this worker has ended: there is room
@@ -324,8 +381,11 @@ func (w *worker) fail(f upstream.PoolFailure, reason string) {
 	}
 }
 
-// drain closes what is idle.
+// drain closes what is idle, and what is shared when its requests are done.
 func (w *worker) drain() {
+	for len(w.shared) > 0 {
+		w.shared[0].retire("host_removed")
+	}
 	for c := w.takeIdle(); c != nil; c = w.takeIdle() {
 		c.close("host_removed")
 	}

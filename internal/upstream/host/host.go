@@ -45,8 +45,8 @@ type Stats struct {
 type Pool interface {
 	// NewStream and NewConnection are those of upstream.Cluster, for this host. They
 	// are called on the worker of d.
-	NewStream(d event.Dispatcher, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel
-	NewConnection(d event.Dispatcher, cb upstream.ConnectionPoolCallbacks) upstream.Cancel
+	NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel
+	NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel
 	// Drain says that the host is gone: idle connections close at once, the others
 	// when their request is done. Any goroutine.
 	Drain()

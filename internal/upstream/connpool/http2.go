@@ -1,0 +1,164 @@
+package connpool
+
+import (
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+)
+
+// maxFreeStreams bounds the streams that a connection keeps for later.
+const maxFreeStreams = 64
+
+// http2 is a connection that speaks HTTP/2 and carries many requests at a time. It
+// stays on its worker.
+type http2 struct {
+	*client
+	codec       h2.ClientConnection
+	free        []*http2Stream
+	ended       []*http2Stream // free at the end of the turn
+	dispatching bool
+
+	redispatch, recycle func() // kept because a method value costs an allocation
+}
+
+var (
+	_ protocol           = (*http2)(nil)
+	_ h2.ClientCallbacks = (*http2)(nil)
+)
+
+func newHTTP2(c *client) *http2 {
+	p := &http2{client: c}
+	p.redispatch, p.recycle = p.dispatchAgain, p.recycleEnded
+	config, shard := c.pool.config, c.worker.d.Shard()
+	config.Stats.UpstreamCxHTTP2Total.Inc(shard)
+	p.codec.Init(p, config.HTTP2, config.HTTP2Stats(), shard, &c.out)
+	c.write() // the preface
+	return p
+}
+
+func (p *http2) begin(h upstream.ResponseHandler) upstream.RequestStream {
+	s := p.newStream()
+	*s = http2Stream{stream: stream{c: p.client, handler: h, active: true, connection: p.streamConnection()}, p: p}
+	s.connection.Version = httpmsg.HTTP2
+	s.encoder = p.codec.NewStream(s)
+	if p.spent() {
+		p.pool.config.Stats.UpstreamCxMaxRequests.Inc(p.worker.d.Shard())
+		p.retiring = true
+	}
+	return s
+}
+
+func (p *http2) newStream() *http2Stream {
+	n := len(p.free)
+	if n == 0 {
+		return new(http2Stream)
+	}
+	s := p.free[n-1]
+	p.free = p.free[:n-1]
+	return s
+}
+
+func (p *http2) room() int {
+	if p.retiring || p.codec.Exhausted() {
+		return 0
+	}
+	return max(p.codec.MaxStreams()-p.codec.Active(), 0)
+}
+
+func (p *http2) active() int { return p.codec.Active() }
+
+func (p *http2) dispatch(data *buffer.Buffer) error {
+	p.dispatching = true
+	err := p.codec.Dispatch(data)
+	p.dispatching = false
+	p.write()
+	if err == nil && p.retiring && p.active() == 0 {
+		p.close("")
+	}
+	return err
+}
+
+func (p *http2) OnWriteBufferHigh() { p.codec.OnWriteBufferHigh() }
+func (p *http2) OnWriteBufferLow()  { p.codec.OnWriteBufferLow() }
+
+func (p *http2) closed(network.Event) (aborted bool) { return p.active() > 0 }
+
+func (p *http2) reset(e network.Event) { p.codec.OnClose(resetReason(e)) }
+
+// Redispatch implements h2.Flow.
+func (p *http2) Redispatch() { p.worker.d.Defer(p.redispatch) }
+
+func (p *http2) dispatchAgain() {
+	if p.conn.State() != network.Open {
+		return
+	}
+	var nothing buffer.Buffer
+	if err := p.dispatch(&nothing); err != nil {
+		p.protocolError()
+	}
+}
+
+// OnStreamEnd implements h2.ClientCallbacks.
+func (p *http2) OnStreamEnd(decoder codec.ResponseDecoder) {
+	s, ok := decoder.(*http2Stream)
+	if !ok || !s.active {
+		return
+	}
+	s.end()
+	if len(p.ended) == 0 {
+		p.worker.d.Defer(p.recycle)
+	}
+	p.ended = append(p.ended, s)
+	if p.conn.State() != network.Open {
+		return
+	}
+	if p.active() == 0 {
+		p.beginIdle()
+	}
+	switch {
+	case p.room() > 0:
+		p.worker.share(p.client)
+		p.worker.match()
+	case p.retiring && p.active() == 0 && !p.dispatching:
+		p.close("")
+	}
+}
+
+func (p *http2) recycleEnded() {
+	for i, s := range p.ended {
+		p.ended[i] = nil
+		if len(p.free) < maxFreeStreams {
+			p.free = append(p.free, s)
+		}
+	}
+	p.ended = p.ended[:0]
+}
+
+// OnGoAway implements h2.ClientCallbacks.
+func (p *http2) OnGoAway(uint32, h2.ErrorCode) {
+	p.pool.config.Stats.UpstreamCxCloseNotify.Inc(p.worker.d.Shard())
+	p.retiring = true
+	p.worker.unshare(p.client)
+}
+
+// OnSettings implements h2.ClientCallbacks.
+func (p *http2) OnSettings() {
+	if p.room() == 0 {
+		p.worker.unshare(p.client)
+		return
+	}
+	p.worker.share(p.client)
+	p.worker.match()
+}
+
+// OnPingAck implements h2.ClientCallbacks.
+func (p *http2) OnPingAck(uint64) {}
+
+// http2Stream is one request of a connection.
+type http2Stream struct {
+	stream
+	p *http2
+}
