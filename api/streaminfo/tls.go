@@ -24,6 +24,9 @@ type TLS struct {
 	PeerCertificates []*x509.Certificate
 	// PeerValidated says that the peer's certificate was checked and is valid.
 	PeerValidated bool
+	// ValidatedChain is what the peer's certificate was found valid by: itself first, the
+	// certificate that is trusted last. nil without a check against trusted ones.
+	ValidatedChain []*x509.Certificate
 }
 
 // PeerCertificate returns the peer's own certificate, nil if it showed none. t may be
@@ -33,6 +36,24 @@ func (t *TLS) PeerCertificate() *x509.Certificate {
 		return nil
 	}
 	return t.PeerCertificates[0]
+}
+
+// PeerIssuer returns the certificate that the peer's own was signed with, nil unless the
+// peer was validated by one. t may be nil.
+func (t *TLS) PeerIssuer() *x509.Certificate {
+	if t == nil || len(t.ValidatedChain) < 2 {
+		return nil
+	}
+	return t.ValidatedChain[1]
+}
+
+// Local returns the certificate that this side showed, nil if it showed none. t may be
+// nil.
+func (t *TLS) Local() *x509.Certificate {
+	if t == nil {
+		return nil
+	}
+	return t.LocalCertificate
 }
 
 // A ProxyProtocol is what a PROXY protocol header said, or is to say.
