@@ -15,6 +15,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/cors"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/fault"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpcstats"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpcweb"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/headermutation"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/healthcheck"
 	httplocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/http/localratelimit"
@@ -88,6 +89,7 @@ func Factories() []extension.Factory {
 		cors.Factory{},
 		fault.Factory{},
 		grpcstats.Factory{},
+		grpcweb.Factory{},
 		headermutation.Factory{},
 		healthcheck.Factory{},
 		httplocalratelimit.Factory{},
