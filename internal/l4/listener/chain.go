@@ -152,7 +152,11 @@ func (b *builder) listenerFilters(cfg *config, path conf.Path) {
 			continue
 		}
 		if build := factory.BuildListenerFilter(config, b.context, at.Field("typed_config"), b.errs); build != nil {
-			cfg.filters = append(cfg.filters, build)
+			filter := listenerFilter{build: build}
+			if disabled := msg.GetFilterDisabled(); disabled != nil {
+				filter.disabled = b.predicate(disabled, at.Field("filter_disabled"))
+			}
+			cfg.filters = append(cfg.filters, filter)
 		}
 	}
 }

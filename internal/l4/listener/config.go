@@ -12,7 +12,6 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
-	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/internal/addr"
 	"github.com/nuncio-proxy/nuncio/internal/l4/drain"
 	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
@@ -45,7 +44,7 @@ func Fields() []conf.Fields {
 			"destination_port", "prefix_ranges", "direct_source_prefix_ranges", "source_type", "source_prefix_ranges",
 			"source_ports", "server_names", "transport_protocol", "application_protocols"}},
 		{Message: "envoy.config.listener.v3.Filter", Names: []string{"name", "typed_config"}},
-		{Message: "envoy.config.listener.v3.ListenerFilter", Names: []string{"name", "typed_config"}},
+		{Message: "envoy.config.listener.v3.ListenerFilter", Names: []string{"name", "typed_config", "filter_disabled"}},
 	}
 }
 
@@ -82,7 +81,7 @@ type config struct {
 	ignoreGlobalLimit bool
 	limitKey          string // runtime key of the connection limit
 
-	filters           []func() network.ListenerFilter
+	filters           []listenerFilter
 	filterTimeout     time.Duration // 0: none
 	continueOnTimeout bool
 

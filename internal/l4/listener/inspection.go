@@ -1,46 +1,46 @@
 package listener
 
 import (
+	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
 )
+
+// A listenerFilter is one of a listener's. It is immutable.
+type listenerFilter struct {
+	build    func() network.ListenerFilter
+	disabled predicate // nil: never
+}
 
 // An inspection runs the listener filters of a connection. It is the connection's
 // first read filter, and lets nothing pass until the filters are done and the
 // filter chain stands behind it.
 type inspection struct {
 	connection *connection
+	fd         int // of the socket, negative if it has none
 	read       network.ReadCallbacks
 	timer      event.Timer // nil: no timeout
 
-	filters []network.ListenerFilter
-	current int  // filters before it are done
-	asked   bool // the current filter's OnAccept was called
+	current int                    // filters before it are done
+	filter  network.ListenerFilter // the current one, nil before its OnAccept
 	over    bool
 
+	// What was received is in held and then in data. Held is what filters wanted to see:
+	// it does not count against the limit of the connection, which may be lower.
+	held    buffer.Buffer
 	data    *buffer.Buffer // the connection's; nil before the first bytes
-	seen    int            // bytes that the current filter has looked at
+	seen    int            // bytes of held that the current filter has looked at
 	scratch []byte         // joins what it looks at, if need be
 }
 
-func newInspection(c *connection) *inspection {
-	i := &inspection{connection: c}
-	for _, build := range c.config.filters {
-		i.filters = append(i.filters, build())
-	}
+// newInspection returns the inspection of c, whose socket is fd.
+func newInspection(c *connection, fd int) *inspection {
+	i := &inspection{connection: c, fd: fd}
+	i.held.Init(c.worker.loop.Buffers())
 	return i
-}
-
-// bufferLimit returns limit, or more if a filter has to see more.
-func (i *inspection) bufferLimit(limit int) int {
-	if limit > 0 {
-		for _, f := range i.filters {
-			limit = max(limit, f.MaxReadBytes())
-		}
-	}
-	return limit
 }
 
 // InitializeRead implements network.ReadFilter.
@@ -74,14 +74,13 @@ func (i *inspection) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
 
 // run calls the filters from the current one on, until one waits or all are done.
 func (i *inspection) run() {
-	for !i.over && i.current < len(i.filters) {
-		if !i.asked {
-			i.asked = true
-			if i.filters[i.current].OnAccept(i) == network.StopIteration && i.offer() == network.StopIteration {
+	for filters := i.connection.config.filters; !i.over && i.current < len(filters); i.advance() {
+		if f := &filters[i.current]; f.disabled == nil || !f.disabled(i.Info()) {
+			i.filter = f.build()
+			if i.filter.OnAccept(i) == network.StopIteration && i.offer() == network.StopIteration {
 				return
 			}
 		}
-		i.advance()
 	}
 	if !i.over {
 		i.complete()
@@ -90,31 +89,41 @@ func (i *inspection) run() {
 
 // offer shows the current filter what it has not seen of the received bytes.
 func (i *inspection) offer() network.FilterStatus {
-	if i.over || !i.asked || i.data == nil {
-		return network.StopIteration
+	// A filter that calls Continue while it looks is not the current one any more.
+	for at, f := i.current, i.filter; f != nil && at == i.current && !i.over; {
+		limit := f.MaxReadBytes()
+		if i.data != nil && i.held.Len() < limit {
+			i.held.Move(i.data)
+		}
+		n := min(i.held.Len(), limit)
+		if n <= i.seen {
+			break
+		}
+		i.seen = n
+		if f.OnData(i.peek(n)) == network.Continue {
+			return network.Continue
+		}
 	}
-	f := i.filters[i.current]
-	n := min(i.data.Len(), f.MaxReadBytes())
-	if n <= i.seen {
-		return network.StopIteration
-	}
-	i.seen = n
-	return f.OnData(i.peek(n))
+	return network.StopIteration
 }
 
 // peek returns the first n received bytes.
 func (i *inspection) peek(n int) []byte {
-	if front := i.data.Front(); len(front) >= n {
+	if front := i.held.Front(); len(front) >= n {
 		return front[:n]
 	}
-	i.scratch = i.data.AppendTo(i.scratch[:0])
+	i.scratch = i.held.AppendTo(i.scratch[:0])
 	return i.scratch[:n]
 }
 
-func (i *inspection) advance() { i.current, i.asked, i.seen = i.current+1, false, 0 }
+func (i *inspection) advance() { i.current, i.filter, i.seen = i.current+1, nil, 0 }
 
 // complete chooses the filter chain and goes on with it.
 func (i *inspection) complete() {
+	if i.data != nil {
+		i.held.Move(i.data)
+		i.data.Move(&i.held)
+	}
 	i.end()
 	if i.connection.choose() {
 		i.read.ContinueReading()
@@ -125,6 +134,7 @@ func (i *inspection) complete() {
 func (i *inspection) end() {
 	i.over = true
 	i.scratch = nil
+	i.held.Reset()
 	if i.timer != nil {
 		i.timer.Disable()
 	}
@@ -133,8 +143,8 @@ func (i *inspection) end() {
 // abandon stops it before the filters are done.
 func (i *inspection) abandon() {
 	i.end()
-	if i.asked {
-		i.filters[i.current].OnClose()
+	if i.filter != nil {
+		i.filter.OnClose()
 	}
 }
 
@@ -152,7 +162,7 @@ func (i *inspection) timeout() {
 // was read, a peer that has sent something sees a reset.
 func (i *inspection) reject() {
 	how := network.NoFlush
-	if i.data != nil && i.data.Len() > 0 {
+	if i.held.Len() > 0 || i.data != nil && i.data.Len() > 0 {
 		how = network.AbortReset
 	}
 	i.connection.conn.Close(how, "")
@@ -172,12 +182,21 @@ func (i *inspection) Dispatcher() event.Dispatcher { return i.connection.worker.
 // Info implements network.ListenerFilterCallbacks.
 func (i *inspection) Info() *streaminfo.Connection { return i.connection.conn.Info() }
 
+// Stream implements network.ListenerFilterCallbacks.
+func (i *inspection) Stream() *streaminfo.Stream { return i.connection.conn.Stream() }
+
+// OriginalDestination implements network.ListenerFilterCallbacks.
+func (i *inspection) OriginalDestination() (address.Address, bool) {
+	if i.over || i.fd < 0 {
+		return address.Address{}, false
+	}
+	return sock.OriginalDestination(i.fd, i.Info().DirectLocal)
+}
+
 // Drain implements network.ListenerFilterCallbacks.
 func (i *inspection) Drain(n int) {
-	if i.data != nil {
-		i.data.Drain(n)
-		i.seen = max(i.seen-n, 0)
-	}
+	i.held.Drain(n)
+	i.seen = max(i.seen-n, 0)
 }
 
 // Continue implements network.ListenerFilterCallbacks.
@@ -189,5 +208,15 @@ func (i *inspection) Continue(ok bool) {
 	default:
 		i.advance()
 		i.run()
+		i.resume()
+	}
+}
+
+// resume lets the connection read on: filters that wait for nothing but their own
+// callback leave the connection's buffer full, and the next one took what was there.
+func (i *inspection) resume() {
+	if c := i.connection.conn; !i.over && c.State() == network.Open {
+		c.ReadDisable(true)
+		c.ReadDisable(false)
 	}
 }

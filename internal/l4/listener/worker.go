@@ -215,13 +215,11 @@ func (w *worker) take(s sock.Socket) {
 		return
 	}
 	c := &connection{worker: w, config: cfg}
-	limit := cfg.bufferLimit
 	if len(cfg.filters) > 0 {
-		c.inspection = newInspection(c)
-		limit = c.inspection.bufferLimit(limit)
+		c.inspection = newInspection(c, s.FD)
 	}
 	c.conn = conn.NewServer(w.loop, s, conn.Config{
-		ID: w.options.ConnectionIDs.Add(1), BufferLimit: limit, MeasureRTT: w.options.MeasureRTT != nil && w.options.MeasureRTT(),
+		ID: w.options.ConnectionIDs.Add(1), BufferLimit: cfg.bufferLimit, MeasureRTT: w.options.MeasureRTT != nil && w.options.MeasureRTT(),
 	})
 	before := w.loop.SetOwner(c.conn)
 	defer w.loop.SetOwner(before)

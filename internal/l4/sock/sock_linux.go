@@ -75,8 +75,7 @@ func acceptFrom(listener int) (fd int, remote address.Address, errno unix.Errno)
 	fd = int(n)
 	if sa.Addr.Family == unix.AF_INET {
 		in := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa))
-		port := (*[2]byte)(unsafe.Pointer(&in.Port))
-		return fd, address.FromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(in.Addr), binary.BigEndian.Uint16(port[:]))), 0
+		return fd, fromRaw(netip.AddrFrom4(in.Addr), &in.Port), 0
 	}
 	peer, err := unix.Getpeername(fd)
 	if err != nil {
@@ -153,4 +152,39 @@ func bindSource(fd int, source address.Address) error {
 		return fmt.Errorf("cannot bind '%s': %w", source, err)
 	}
 	return nil
+}
+
+// originalDst is SO_ORIGINAL_DST, and IP6T_SO_ORIGINAL_DST.
+const originalDst = 80
+
+// OriginalDestination returns where the connection fd was going before a rule of the
+// system's packet filter redirected it to local; false if there was none.
+func OriginalDestination(fd int, local address.Address) (address.Address, bool) {
+	switch {
+	case local.IsUnix():
+		return address.Address{}, false
+	case local.IP().Is4():
+		var sa unix.RawSockaddrInet4
+		if errno := getOriginal(fd, unix.SOL_IP, unsafe.Pointer(&sa), unix.SizeofSockaddrInet4); errno != 0 {
+			return address.Address{}, false
+		}
+		return fromRaw(netip.AddrFrom4(sa.Addr), &sa.Port), true
+	}
+	var sa unix.RawSockaddrInet6
+	if errno := getOriginal(fd, unix.SOL_IPV6, unsafe.Pointer(&sa), unix.SizeofSockaddrInet6); errno != 0 {
+		return address.Address{}, false
+	}
+	return fromRaw(netip.AddrFrom16(sa.Addr), &sa.Port), true
+}
+
+func getOriginal(fd, level int, sa unsafe.Pointer, size uint32) unix.Errno {
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), uintptr(level), originalDst,
+		uintptr(sa), uintptr(unsafe.Pointer(&size)), 0)
+	return errno
+}
+
+// fromRaw returns an address whose port is in the order of the network.
+func fromRaw(ip netip.Addr, port *uint16) address.Address {
+	b := (*[2]byte)(unsafe.Pointer(port))
+	return address.FromAddrPort(netip.AddrPortFrom(ip, binary.BigEndian.Uint16(b[:])))
 }

@@ -107,3 +107,9 @@ func joinControl(outer error, inner *error) error {
 	}
 	return *inner
 }
+
+// OriginalDestination returns false: only Linux tells where a redirected connection was
+// going.
+func OriginalDestination(int, address.Address) (address.Address, bool) {
+	return address.Address{}, false
+}
