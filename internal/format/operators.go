@@ -203,7 +203,7 @@ func (t table) nothing() {
 	none := func(dst []byte, _ *format.Entry) ([]byte, kind) { return dst, missing }
 	names := []string{
 		"ROUNDTRIP_DURATION", "DOWNSTREAM_HANDSHAKE_DURATION", "TRACE_ID", "SPAN_ID",
-		"TLS_JA3_FINGERPRINT", "TLS_JA4_FINGERPRINT", "UPSTREAM_SERVER_NAME",
+		"UPSTREAM_SERVER_NAME",
 		"DOWNSTREAM_LOCAL_SUBJECT", "UPSTREAM_PEER_SUBJECT", "UPSTREAM_PEER_ISSUER", "UPSTREAM_PEER_CERT",
 	}
 	for _, s := range []string{"VERSION", "CIPHER", "GROUP", "SESSION_ID"} {
