@@ -7,15 +7,16 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
 
-// maxEncoderTable bounds the table whatever the peer allows: it is searched for most
-// fields.
+// maxEncoderTable bounds the table whatever the peer allows. 16 bits are enough for the
+// numbers of its entries.
 const maxEncoderTable = 1 << 16
 
 // An Encoder writes the header blocks of a connection, in order.
 type Encoder struct {
 	table    table
-	smallest uint32 // what the size was set to since the last block
-	update   bool   // the size was set since the last block
+	buckets  []uint16 // by hash of the name: low bits of the number of its newest entry
+	smallest uint32   // size that was set since the last block, if update
+	update   bool     // the size was set since the last block
 }
 
 // Init prepares e, with the default table size.
@@ -73,8 +74,8 @@ func (e *Encoder) Append(dst []byte, id httpmsg.ID, name, value string, sensitiv
 	if how == without || size > uint64(e.table.max)/4*3 {
 		return appendLiteral(dst, 0, 4, uint32(index), name, value)
 	}
-	tag := tagOf(id, name, value)
-	place, both := e.find(tag, id, name, value)
+	bucket, tag := hash(name), hash(value)
+	place, both := e.find(bucket, tag, id, name, value)
 	if both {
 		return appendInteger(dst, 0x80, 7, place)
 	}
@@ -82,46 +83,66 @@ func (e *Encoder) Append(dst []byte, id httpmsg.ID, name, value string, sensitiv
 		index = int(place)
 	}
 	dst = appendLiteral(dst, 0x40, 6, uint32(index), name, value)
-	e.table.add(newEntry(tag, id, name, value))
+	e.add(bucket, tag, id, name, value)
 	return dst
 }
 
 // find searches the dynamic table for a field. It returns an index (0 for none) and
-// whether the value is there as well as the name.
-func (e *Encoder) find(tag uint32, id httpmsg.ID, name, value string) (index uint32, both bool) {
-	for i := range e.table.len {
-		f := e.table.at(i)
-		if (f.tag^tag)>>16 != 0 || f.id != id || f.name != name {
-			continue
-		}
-		index = staticLen + 1 + i
-		if f.tag == tag && f.value == value {
-			return index, true
-		}
+// whether the value is there as well as the name. The chain of a bucket ends where a
+// number is that of no entry, or by chance that of a later one: numbers of evicted
+// entries stay in it.
+func (e *Encoder) find(bucket, tag uint16, id httpmsg.ID, name, value string) (index uint32, both bool) {
+	if len(e.buckets) == 0 {
+		return 0, false
 	}
-	return index, false
+	number, last := e.buckets[int(bucket)&(len(e.buckets)-1)], uint16(0)
+	for {
+		age := uint16(e.table.next) - number // 1 is the newest
+		if age <= last || uint32(age) > e.table.len {
+			return index, false
+		}
+		f := e.table.at(uint32(age) - 1)
+		if f.id == id && f.name == name {
+			if f.tag == tag && f.value == value {
+				return staticLen + uint32(age), true
+			}
+			if index == 0 {
+				index = staticLen + uint32(age)
+			}
+		}
+		number, last = f.older, age
+	}
 }
 
-func newEntry(tag uint32, id httpmsg.ID, name, value string) entry {
+// add puts a copy of a field into the dynamic table.
+func (e *Encoder) add(bucket, tag uint16, id httpmsg.ID, name, value string) {
+	f := entry{id: id, tag: tag}
 	if id != httpmsg.Unknown {
-		return entry{tag: tag, id: id, name: id.String(), value: strings.Clone(value)}
+		f.name, f.value = id.String(), strings.Clone(value)
+	} else {
+		both := name + value
+		f.name, f.value = both[:len(name)], both[len(name):]
 	}
-	both := name + value
-	return entry{tag: tag, name: both[:len(name)], value: both[len(name):]}
+	e.table.add(f)
+	if len(e.buckets) == len(e.table.ring) {
+		e.link(bucket, e.table.next-1)
+		return
+	}
+	e.buckets = make([]uint16, len(e.table.ring))
+	for n := e.table.next - e.table.len; n != e.table.next; n++ {
+		e.link(hash(e.table.at(e.table.next-1-n).name), n)
+	}
 }
 
-// tagOf tells fields apart without looking at their strings: the high half is a hash
-// of the name, the low half of the value. Equal tags mean nothing.
-func tagOf(id httpmsg.ID, name, value string) uint32 {
-	high := uint32(id)
-	if id == httpmsg.Unknown {
-		high = hash(name)
-	}
-	return high<<16 | hash(value)&0xffff
+// link puts entry n in front of its bucket.
+func (e *Encoder) link(bucket uint16, n uint32) {
+	head := &e.buckets[int(bucket)&(len(e.buckets)-1)]
+	e.table.at(e.table.next - 1 - n).older = *head
+	*head = uint16(n)
 }
 
-// hash mixes the length and the two ends of s.
-func hash(s string) uint32 {
+// hash mixes the length and the two ends of s: fields are compared in any case.
+func hash(s string) uint16 {
 	h := uint64(len(s))
 	if n := len(s); n >= 8 {
 		h += load(s) + load(s[n-8:])*31
@@ -130,7 +151,7 @@ func hash(s string) uint32 {
 			h = h*31 + uint64(s[i])
 		}
 	}
-	return uint32(h * 0x9e3779b97f4a7c15 >> 48)
+	return uint16(h * 0x9e3779b97f4a7c15 >> 48)
 }
 
 // load reads the first 8 bytes of s.

@@ -52,15 +52,17 @@ const entryOverhead = 32
 // so the number of entries, is bounded by max.
 type table struct {
 	ring      []entry // its length is a power of two, or 0
-	next, len uint32  // where the next entry goes; the number of entries
+	next, len uint32  // the entries ever added, entry n being in slot n of the ring; those there now
 	size, max uint32  // in the bytes of section 4.1
 }
 
-// An entry owns its strings, so that it does not keep a header block alive.
+// An entry owns its strings, so that it does not keep a header block alive. What an
+// Encoder searches by is 0 in a Decoder.
 type entry struct {
 	name, value string
-	tag         uint32 // see tagOf; set by an Encoder only
 	id          httpmsg.ID
+	tag         uint16 // hash of value
+	older       uint16 // low bits of the number of the previous entry in the same bucket
 }
 
 func entrySize(name, value string) uint64 {
@@ -81,16 +83,20 @@ func (t *table) add(e entry) {
 	}
 	t.evict(t.max - uint32(size))
 	if t.len == uint32(len(t.ring)) {
-		ring := make([]entry, max(8, 2*t.len))
-		for i := range t.len {
-			ring[i] = *t.at(t.len - 1 - i)
-		}
-		t.ring, t.next = ring, t.len
+		t.grow()
 	}
-	t.ring[t.next] = e
-	t.next = (t.next + 1) & uint32(len(t.ring)-1)
+	t.ring[t.next&uint32(len(t.ring)-1)] = e
+	t.next++
 	t.len++
 	t.size += uint32(size)
+}
+
+func (t *table) grow() {
+	ring := make([]entry, max(8, 2*t.len))
+	for n := t.next - t.len; n != t.next; n++ {
+		ring[n&uint32(len(ring)-1)] = t.ring[n&uint32(len(t.ring)-1)]
+	}
+	t.ring = ring
 }
 
 // evict removes the oldest entries until size is at most limit.

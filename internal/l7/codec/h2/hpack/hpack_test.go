@@ -3,6 +3,7 @@ package hpack
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
@@ -11,7 +12,7 @@ import (
 )
 
 func TestSizes(t *testing.T) {
-	if d, e := unsafe.Sizeof(Decoder{}), unsafe.Sizeof(Encoder{}); d > 64 || e > 64 {
+	if d, e := unsafe.Sizeof(Decoder{}), unsafe.Sizeof(Encoder{}); d > 64 || e > 80 {
 		t.Errorf("a Decoder has %d bytes, an Encoder %d", d, e)
 	}
 }
@@ -323,3 +324,22 @@ var typicalRequest = fields(":method: GET", ":scheme: https", ":authority: www.e
 	"accept-language: en-US,en;q=0.5", "accept-encoding: gzip, deflate, br, zstd", "referer: https://www.example.com/start",
 	"cookie: session=0123456789abcdef0123456789abcdef; theme=dark", "sec-fetch-dest: document", "sec-fetch-mode: navigate",
 	"sec-fetch-site: same-origin", "x-request-id: 6a2c3f2e-8a5e-4f5b-9d0c-2f6b1c7a9e11", "x-forwarded-proto: https")
+
+// TestManyEntries lets the numbers of entries wrap around in the encoder's chains.
+func TestManyEntries(t *testing.T) {
+	var e Encoder
+	e.Init()
+	var d Decoder
+	d.Init(4096)
+	for i := range 150_000 {
+		list := []Field{{Name: "x-often", Value: strconv.Itoa(i % 7)}, {Name: "x-" + strconv.Itoa(i%5), Value: strconv.Itoa(i)}}
+		block := encode(&e, list)
+		if got, err := decodeAll(&d, block); err != nil || !slices.Equal(got, list) {
+			t.Fatalf("%d: %v, %v, want %v", i, got, err, list)
+		}
+		number := e.table.next
+		if _, err := decodeAll(&d, encode(&e, list)); err != nil || e.table.next != number {
+			t.Fatalf("%d: entries that are there are not found", i)
+		}
+	}
+}

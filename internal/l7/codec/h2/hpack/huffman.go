@@ -40,11 +40,11 @@ var huffman = newHuffmanCode()
 type huffmanCode struct {
 	codes [256]uint32 // by symbol, right-justified
 
-	// short has the symbol and the length of the code that begins with these 8 bits;
-	// length 0 means that the code is longer. Those are rare, and found by comparing
-	// with the limits: a window of 32 bits below limits[n] begins with a code of at
-	// most n bits, and rank[n] + the code is its place in symbols.
-	short   [256]struct{ symbol, bits uint8 }
+	// short has symbol<<8 + length of the code that begins with these 8 bits; 0 means
+	// that the code is longer. Those are rare, and found by comparing with the limits:
+	// a window of 32 bits below limits[n] begins with a code of at most n bits, and
+	// rank[n] + the code is its place in symbols.
+	short   [256]uint16
 	limits  [maxBits]uint32
 	rank    [maxBits + 1]int32
 	symbols [257]uint16 // in the order of their codes
@@ -64,11 +64,10 @@ func newHuffmanCode() *huffmanCode {
 			if symbol != eos {
 				h.codes[symbol] = code
 			}
-			for i := range uint32(1) << max(8-bits, 0) {
-				if bits > 8 {
-					break
+			if bits <= 8 {
+				for i := range uint32(1) << (8 - bits) {
+					h.short[code<<(8-bits)+i] = symbol<<8 + uint16(bits)
 				}
-				h.short[code<<(8-bits)+i].symbol, h.short[code<<(8-bits)+i].bits = uint8(symbol), uint8(bits)
 			}
 			code++
 		}
@@ -116,6 +115,7 @@ func maxDecoded(n int) int { return n * 8 / minBits }
 func decodeHuffman(dst, src []byte) ([]byte, error) {
 	var acc uint64 // its high n bits are not read yet; below them are zeros or bits of src
 	var n uint
+	h := huffman
 	for {
 		if len(src) >= 8 {
 			acc |= binary.BigEndian.Uint64(src) >> n
@@ -127,9 +127,9 @@ func decodeHuffman(dst, src []byte) ([]byte, error) {
 			src = src[1:]
 		}
 		for again := true; again; again = n >= maxBits {
-			symbol, bits := uint16(huffman.short[acc>>56].symbol), uint(huffman.short[acc>>56].bits)
+			symbol, bits := h.short[acc>>56]>>8, uint(h.short[acc>>56]&0xff)
 			if bits == 0 {
-				symbol, bits = huffman.long(uint32(acc >> 32))
+				symbol, bits = h.long(uint32(acc >> 32))
 			}
 			if bits > n { // only at the end of src
 				if n >= 8 || acc>>(64-n) != 1<<n-1 {
@@ -141,7 +141,7 @@ func decodeHuffman(dst, src []byte) ([]byte, error) {
 				return dst, ErrHuffman
 			}
 			dst = append(dst, byte(symbol))
-			acc <<= bits
+			acc <<= bits & 63
 			n -= bits
 		}
 	}
