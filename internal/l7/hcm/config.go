@@ -2,6 +2,7 @@ package hcm
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -21,9 +22,12 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/api/why"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
 )
 
 // Fields is what is implemented of the connection manager's configuration.
@@ -42,7 +46,7 @@ var Fields = conf.Fields{
 		"common_http_protocol_options.max_headers_count",
 		"common_http_protocol_options.max_stream_duration",
 		"common_http_protocol_options.headers_with_underscores_action",
-		"common_http_protocol_options.max_requests_per_connection", "http_protocol_options", "server_name",
+		"common_http_protocol_options.max_requests_per_connection", "http_protocol_options", "http2_protocol_options", "server_name",
 		"server_header_transformation", "scheme_header_transformation", "max_request_headers_kb",
 		"stream_idle_timeout", "request_timeout", "request_headers_timeout", "drain_timeout", "drain_timeout_jitter",
 		"delayed_close_timeout", "access_log", "access_log_flush_interval", "flush_access_log_on_new_request",
@@ -53,11 +57,11 @@ var Fields = conf.Fields{
 		"merge_slashes", "path_with_escaped_slashes_action", "local_reply_config", "strip_matching_host_port",
 		"strip_any_host_port", "strip_trailing_host_dot", "stream_error_on_invalid_http_message", "proxy_status_config",
 		"append_x_forwarded_port", "forward_proto_config", "record_route_resolution_stats",
-		// These have nothing to act on: stream_flush_timeout bounds what HTTP/2 and HTTP/3 hold
-		// back for their windows, which HTTP/1 has not; append_local_overload adds to replies of
+		"stream_flush_timeout",
+		// These have nothing to act on: append_local_overload adds to replies of
 		// the overload manager, which is refused where it is configured; and Envoy reads the
 		// other two and does nothing with them.
-		"stream_flush_timeout", "append_local_overload", "path_normalization_options",
+		"append_local_overload", "path_normalization_options",
 		"represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
 	},
 }
@@ -85,6 +89,10 @@ type config struct {
 	codecStats *h1.Stats
 	connStats  network.ConnectionStats
 	http1      h1.Settings
+	codecType  codecType
+	http2      h2.Settings
+	http2Stats func() *h2.Stats // makes them at the first connection
+	runtime    runtimeconf.Loader
 	log        extension.Logger
 	why        why.Recorder // nil: answers are not recorded
 	drain      network.DrainDecision
@@ -104,7 +112,7 @@ type config struct {
 	clock       func() time.Time
 	timesRoutes func() bool
 
-	idleTimeout, maxConnectionDuration, maxStreamDuration, streamIdleTimeout, requestTimeout, requestHeadersTimeout,
+	idleTimeout, maxConnectionDuration, maxStreamDuration, streamIdleTimeout, streamFlushTimeout, requestTimeout, requestHeadersTimeout,
 	drainTimeout, delayedCloseTimeout time.Duration
 	maxConnectionJitter, drainJitter time.Duration // bounds of what is added at random
 	http1SafeMaxDuration             bool
@@ -182,7 +190,7 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	m := msg.(*hcmv3.HttpConnectionManager)
 	before := len(*errs)
 	conf.Check(m, Fields, path, errs)
-	cfg := &config{log: ctx.Log, why: ctx.Why, clusters: ctx.Clusters, drain: ctx.Listener.Drain, localAddress: f.LocalAddress,
+	cfg := &config{log: ctx.Log, why: ctx.Why, clusters: ctx.Clusters, runtime: ctx.Runtime, drain: ctx.Listener.Drain, localAddress: f.LocalAddress,
 		clock: f.Clock, timesRoutes: f.TimesRoutes}
 	httpCtx := cfg.openStats(m, ctx)
 	cfg.readTimeouts(m, path, errs)
@@ -190,6 +198,7 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	cfg.readMessageRules(m, ctx.Server, path, errs)
 	cfg.readRequestIDs(m, ctx.Context, path, errs)
 	cfg.readHTTP1(m, ctx.Registry, path, errs)
+	cfg.readHTTP2(m, path, errs)
 	cfg.readLogs(m, ctx.Context, path, errs)
 	cfg.readLocalReply(m.GetLocalReplyConfig(), httpCtx, path.Field("local_reply_config"), errs)
 	cfg.status = newProxyStatus(m.GetProxyStatusConfig(), cfg.serverName, ctx.Server)
@@ -222,6 +231,7 @@ func (c *config) openStats(m *hcmv3.HttpConnectionManager, ctx extension.Network
 	c.stats = newConnStats(scope, ctx.Listener.Scope.Scope(prefix))
 	c.stats.openTracing(scope)
 	c.codecStats = h1.NewStats(ctx.Stats)
+	c.http2Stats = sync.OnceValue(func() *h2.Stats { return h2.NewStats(ctx.Stats) })
 	c.connStats = network.ConnectionStats{
 		ReadTotal: c.stats.cxRxBytesTotal, WriteTotal: c.stats.cxTxBytesTotal,
 		ReadBuffered: c.stats.cxRxBytesBuffered, WriteBuffered: c.stats.cxTxBytesBuffered,
@@ -239,6 +249,7 @@ func (c *config) readTimeouts(m *hcmv3.HttpConnectionManager, path conf.Path, er
 	c.maxConnectionDuration = duration(common.GetMaxConnectionDuration(), 0)
 	c.maxStreamDuration = duration(common.GetMaxStreamDuration(), 0)
 	c.streamIdleTimeout = duration(m.GetStreamIdleTimeout(), 5*time.Minute)
+	c.streamFlushTimeout = duration(m.GetStreamFlushTimeout(), c.streamIdleTimeout)
 	c.requestTimeout = duration(m.GetRequestTimeout(), 0)
 	c.requestHeadersTimeout = duration(m.GetRequestHeadersTimeout(), 0)
 	c.drainTimeout = duration(m.GetDrainTimeout(), 5*time.Second)
@@ -320,11 +331,6 @@ var http1Fields = conf.Fields{
 
 // readHTTP1 takes the settings of the codec.
 func (c *config) readHTTP1(m *hcmv3.HttpConnectionManager, registry *extension.Registry, path conf.Path, errs *conf.Errors) {
-	switch m.GetCodecType() {
-	case hcmv3.HttpConnectionManager_AUTO, hcmv3.HttpConnectionManager_HTTP1:
-	default:
-		errs.Add(path.Field("codec_type"), "%v is not implemented", m.GetCodecType())
-	}
 	o, at := m.GetHttpProtocolOptions(), path.Field("http_protocol_options")
 	if o != nil {
 		conf.Check(o, http1Fields, at, errs)
@@ -378,4 +384,6 @@ func anyOf(list []*matcherv3.StringMatcher, path conf.Path, errs *conf.Errors) f
 
 // AllFields lists what is implemented of the messages that the connection manager
 // reads besides its own.
-func AllFields() []conf.Fields { return []conf.Fields{httpFilterFields, http1Fields} }
+func AllFields() []conf.Fields {
+	return []conf.Fields{httpFilterFields, http1Fields, http2config.Fields()}
+}

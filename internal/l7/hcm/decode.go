@@ -8,6 +8,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 )
 
 // A decoder is what the codec calls for a request: the stream that serves it, which
@@ -93,7 +94,7 @@ func (s *stream) OnProtocolError(err *codec.Error) {
 		s.info.ResponseDetails = err.Detail
 		return
 	}
-	s.m.startDrain()
+	s.m.endKeepAlive()
 	s.request.kill()
 	if err.Status == 0 {
 		s.info.ResponseDetails = err.Detail
@@ -107,10 +108,22 @@ func (s *stream) OnReset(reason httpmsg.ResetReason) {
 	if s.ended {
 		return
 	}
+	if http2, ok := s.enc.(h2.Stream); ok {
+		if reason == httpmsg.ResetProtocolError {
+			s.info.Flags |= streaminfo.DownstreamProtocolError
+		} else {
+			s.info.Flags |= streaminfo.DownstreamRemoteReset
+		}
+		if details := http2.Details(); details != "" {
+			s.info.ResponseDetails = details
+		}
+	}
 	if s.info.ResponseDetails == "" {
 		s.info.ResponseDetails = "codec_error:" + strings.ReplaceAll(reason.String(), " ", "_")
 	}
+	m := s.m
 	s.finish()
+	m.closeIfDone()
 }
 
 // OnWriteBufferHigh implements codec.StreamCallbacks.

@@ -9,6 +9,7 @@
 package hcm
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -19,7 +20,6 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/why"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
-	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 )
 
 // drainState says how far a connection is on its way to its end.
@@ -43,7 +43,8 @@ type manager struct {
 	d     event.Dispatcher
 	shard int
 
-	codec serverCodec   // nil until the first byte
+	codec serverCodec   // nil until the first bytes
+	http2 *http2        // nil if the codec is another one
 	out   buffer.Buffer // what the codec encoded and the connection has not taken
 	// streams is the list of open streams, newest first.
 	streams  *stream
@@ -97,19 +98,6 @@ func (w *worker) recycleEnded() {
 	w.ended = w.ended[:0]
 }
 
-// serverCodec is what the manager needs of a codec.
-type serverCodec interface {
-	codec.Connection
-	// WantsRead reports whether Dispatch would take bytes now.
-	WantsRead() bool
-	// Reusable reports whether another request may follow the current one.
-	Reusable() bool
-	// Awaited reports whether the client waits for the connection to end.
-	Awaited() bool
-	// OnClose says that the connection is gone.
-	OnClose(reason httpmsg.ResetReason)
-}
-
 // newManager builds the connection manager of c.
 func newManager(cfg *config, c network.Connection) *manager {
 	d := c.Dispatcher()
@@ -149,13 +137,15 @@ func (m *manager) OnNewConnection() network.FilterStatus { return network.Contin
 
 // OnData implements network.ReadFilter.
 func (m *manager) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
-	if m.codec == nil {
-		m.codec = h1.NewServer(m, m.conn, &m.cfg.http1, m.cfg.codecStats, m.shard, &m.out)
-		m.cfg.stats.cxHTTP1Total.Inc(m.shard)
-		m.cfg.stats.cxHTTP1Active.Inc(m.shard)
-		info := m.conn.Info()
-		info.Version, info.HasVersion = m.codec.Version(), true
+	if m.codec == nil && !m.chooseCodec(data) {
+		return network.StopIteration
 	}
+	m.dispatch(data)
+	return network.StopIteration
+}
+
+// dispatch lets the codec read.
+func (m *manager) dispatch(data *buffer.Buffer) {
 	m.dispatching = true
 	err := m.codec.Dispatch(data) // even if it takes nothing: it stops the reading then
 	for err == nil && data.Len() > 0 && m.codec.WantsRead() && !m.closed {
@@ -164,11 +154,10 @@ func (m *manager) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
 	m.dispatching = false
 	if err != nil {
 		m.protocolError(err)
-		return network.StopIteration
+		return
 	}
 	m.flush()
 	m.closeIfDone()
-	return network.StopIteration
 }
 
 // protocolError ends the connection after bytes that are no HTTP. The answer has
@@ -181,10 +170,22 @@ func (m *manager) protocolError(err error) {
 	for m.streams != nil {
 		s := m.streams
 		s.info.Flags |= streaminfo.DownstreamProtocolError
+		if s.info.ResponseDetails == "" {
+			s.info.ResponseDetails = detailsOf(err)
+		}
 		s.finish()
 	}
 	m.flush()
 	m.close(network.FlushWriteAndDelay, "codec error")
+}
+
+// detailsOf returns the response code details that a codec's error stands for.
+func detailsOf(err error) string {
+	var e *codec.Error
+	if errors.As(err, &e) {
+		return e.Detail
+	}
+	return ""
 }
 
 // NewStream implements codec.ServerCallbacks.
@@ -249,7 +250,7 @@ func (m *manager) flush() {
 // closeIfDone closes a connection that serves no further request, when its last
 // stream has ended. While the codec reads, OnData calls again afterwards.
 func (m *manager) closeIfDone() {
-	if m.active == 0 && !m.dispatching && !m.closed && (m.drain == closing || m.codec != nil && !m.codec.Reusable()) {
+	if !m.busy() && !m.dispatching && !m.closed && (m.drain == closing || m.codec != nil && !m.codec.Reusable()) {
 		how := network.FlushWriteAndDelay
 		if m.expected || m.codec != nil && m.codec.Awaited() {
 			how = network.FlushWrite
@@ -257,6 +258,9 @@ func (m *manager) closeIfDone() {
 		m.close(how, "deferred_close_on_drained_connection")
 	}
 }
+
+// busy reports whether a request is under way, or a response on its way to the client.
+func (m *manager) busy() bool { return m.active > 0 || m.http2 != nil && m.http2.Active() > 0 }
 
 func (m *manager) close(t network.CloseType, details string) {
 	if m.closed {
@@ -268,13 +272,21 @@ func (m *manager) close(t network.CloseType, details string) {
 
 // CloseIfIdle implements network.IdleCloser.
 func (m *manager) CloseIfIdle() {
-	if m.active == 0 && !m.dispatching {
+	if !m.busy() && !m.dispatching {
 		m.close(network.FlushWrite, "drained_idle_connection")
 	}
 }
 
-// startDrain stops the keep-alive of the connection; in HTTP/1 the response that
-// is sent next says so.
+// endKeepAlive makes the response that is sent next the last one of an HTTP/1
+// connection. The streams of HTTP/2 end one by one.
+func (m *manager) endKeepAlive() {
+	if m.http2 == nil {
+		m.startDrain()
+	}
+}
+
+// startDrain stops the serving of further requests; in HTTP/1 the response that is
+// sent next says so, in HTTP/2 a GOAWAY.
 func (m *manager) startDrain() {
 	if m.drain != closing {
 		m.drain = closing
@@ -291,7 +303,7 @@ func (m *manager) onIdleTimeout() {
 
 func (m *manager) onMaxDuration() {
 	m.cfg.stats.cxMaxDurationReached.Inc(m.shard)
-	if m.cfg.http1SafeMaxDuration && m.codec != nil {
+	if m.cfg.http1SafeMaxDuration && m.codec != nil && m.http2 == nil {
 		if m.drain == notDraining {
 			m.softDrain = true
 			m.cfg.stats.cxSoftDrain.Inc(m.shard)
@@ -309,9 +321,9 @@ func (m *manager) upTo(d time.Duration) time.Duration {
 	return time.Duration(m.d.Random() % uint64(d))
 }
 
-// beginDrain ends a connection without cutting a request that is on its way: the
-// next response says that the connection closes, and without one it is closed after
-// the drain timeout.
+// beginDrain ends a connection without cutting a request that is on its way: in
+// HTTP/1 the next response says that the connection closes, in HTTP/2 a GOAWAY asks for
+// no further requests; then it is closed after the drain timeout.
 func (m *manager) beginDrain(details string) {
 	if m.codec == nil {
 		m.close(network.FlushWrite, details)
@@ -319,8 +331,13 @@ func (m *manager) beginDrain(details string) {
 	}
 	if m.drain == notDraining {
 		m.drain = draining
+		if m.http2 != nil {
+			m.http2.ShutdownNotice()
+			m.flush()
+		}
 		m.drainTimer = m.d.NewTimer(func() {
 			m.startDrain()
+			m.flush()
 			m.closeIfDone()
 		})
 		m.drainTimer.Enable(m.cfg.drainTimeout + m.upTo(m.cfg.drainJitter))
@@ -350,6 +367,9 @@ func (m *manager) OnEvent(e network.Event) {
 	if m.drainTimer != nil {
 		m.drainTimer.Disable()
 	}
+	if m.http2 != nil {
+		m.http2.stop()
+	}
 	if m.codec != nil {
 		m.codec.OnClose(httpmsg.ResetConnectionTermination)
 	}
@@ -360,7 +380,10 @@ func (m *manager) countClose(e network.Event) {
 	st := m.cfg.stats
 	st.cxDestroy.Inc(m.shard)
 	st.cxActive.Dec(m.shard)
-	if m.codec != nil {
+	switch {
+	case m.http2 != nil:
+		st.cxHTTP2Active.Dec(m.shard)
+	case m.codec != nil:
 		st.cxHTTP1Active.Dec(m.shard)
 	}
 	if m.softDrain {
@@ -389,5 +412,6 @@ func (m *manager) OnWriteBufferHigh() {
 func (m *manager) OnWriteBufferLow() {
 	if m.codec != nil {
 		m.codec.OnWriteBufferLow()
+		m.flush()
 	}
 }

@@ -41,7 +41,7 @@ func (s *stream) acceptRequest() bool {
 		}
 		s.cfg.stats.rqWsOnNonWsRoute.Inc(s.m.shard)
 		// What follows may be the upgraded protocol already: it is not read as HTTP.
-		s.m.startDrain()
+		s.m.endKeepAlive()
 		s.reject(403, "", "upgrade_failed")
 		return false
 	}

@@ -45,7 +45,7 @@ func (s *stream) sendLocalReply(reply httpfilter.LocalReply) {
 	}
 	if reply.Status == 400 && !s.cfg.keepAfterBadRequest {
 		// Who sends one request that is wrong may mean another one by the next bytes.
-		s.m.startDrain()
+		s.m.endKeepAlive()
 	}
 	direct := s.responseStarted
 	s.request.kill()
@@ -290,10 +290,17 @@ func (s *stream) decideConnection(h *httpmsg.Headers) {
 	cfg, m := s.cfg, s.m
 	if m.drain == notDraining && cfg.drain != nil && cfg.drain.DrainClose(m.d.Random()) {
 		cfg.stats.cxDrainClose.Inc(m.shard)
-		m.startDrain()
+		if m.http2 != nil {
+			m.beginDrain("")
+		} else {
+			m.startDrain()
+		}
 	}
 	if !s.request.complete {
 		cfg.stats.rqResponseBeforeRqComplete.Inc(m.shard)
+	}
+	if m.http2 != nil {
+		return
 	}
 	if m.drain == draining || s.last || !s.request.complete && !s.upgraded {
 		m.startDrain()

@@ -114,12 +114,20 @@ func (s *stream) begin(m *manager, enc codec.ResponseEncoder) {
 	m.link(s)
 	s.last = m.softDrain
 	if n := s.cfg.maxRequestsPerConnection; n > 0 && m.requests >= n {
-		s.last = true
 		m.cfg.stats.cxMaxRequestsReached.Inc(m.shard)
+		if m.http2 != nil {
+			m.beginDrain("")
+		} else {
+			s.last = true
+		}
 	}
 	st := m.cfg.stats
 	st.rqTotal.Inc(m.shard)
-	st.rqHTTP1Total.Inc(m.shard)
+	if m.http2 != nil {
+		st.rqHTTP2Total.Inc(m.shard)
+	} else {
+		st.rqHTTP1Total.Inc(m.shard)
+	}
 	st.rqActive.Inc(m.shard)
 	s.armTimers()
 }
@@ -257,7 +265,10 @@ func (s *stream) resetStream(reason httpmsg.ResetReason, details string) {
 	}
 	s.enc.Reset(reason)
 	m := s.m
-	m.drain = closing
+	if m.http2 == nil {
+		m.drain = closing
+	}
+	m.flush()
 	s.finish()
 	m.closeIfDone()
 }
@@ -283,8 +294,8 @@ func (s *stream) responseSent() {
 	s.responseComplete = true
 	s.info.LastTxByte = s.m.d.Now()
 	m := s.m
-	if !s.request.complete && !s.ended {
-		// The rest of the request would be read for nothing.
+	if !s.request.complete && !s.ended && m.http2 == nil {
+		// The rest of the request would be read for nothing. HTTP/2 refuses it by itself.
 		s.enc.Reset(httpmsg.ResetLocalReset)
 		m.drain = closing
 	}
@@ -332,6 +343,9 @@ func (s *stream) finish() {
 	}
 	st.rqTime.Record(m.shard, uint64(now.Sub(s.info.Start).Milliseconds()))
 	m.unlink(s)
+	if m.http2 != nil {
+		m.http2.streamEnds(s)
+	}
 	if len(m.w.ended) == 0 {
 		m.d.Defer(m.w.recycle)
 	}

@@ -129,7 +129,7 @@ func (s *stream) timeoutStatus() int {
 func (s *stream) timeOut(reply httpfilter.LocalReply) {
 	if !s.headersDone {
 		// There are no headers to keep the connection for.
-		s.m.startDrain()
+		s.m.endKeepAlive()
 	}
 	s.sendLocalReply(reply)
 }

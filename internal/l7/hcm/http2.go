@@ -1,0 +1,141 @@
+package hcm
+
+import (
+	"time"
+
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
+)
+
+// readHTTP2 takes the settings of HTTP/2, and when it is spoken.
+func (c *config) readHTTP2(m *hcmv3.HttpConnectionManager, path conf.Path, errs *conf.Errors) {
+	switch m.GetCodecType() {
+	case hcmv3.HttpConnectionManager_AUTO:
+		c.codecType = autoCodec
+	case hcmv3.HttpConnectionManager_HTTP1:
+		c.codecType = http1Codec
+	case hcmv3.HttpConnectionManager_HTTP2:
+		c.codecType = http2Codec
+	default:
+		errs.Add(path.Field("codec_type"), "%v is not implemented", m.GetCodecType())
+	}
+	c.http2 = h2.ServerDefaults()
+	c.http2.MaxHeadersKB, c.http2.MaxHeaders = c.http1.MaxHeadersKB, c.http1.MaxHeaders
+	c.http2.Underscores = h2.UnderscoreAction(c.http1.Underscores)
+	c.http2.StreamErrorOnInvalidMessaging = m.GetStreamErrorOnInvalidHttpMessage().GetValue()
+	http2config.Parse(m.GetHttp2ProtocolOptions(), &c.http2, path.Field("http2_protocol_options"), errs)
+}
+
+// http2 is the codec of a connection that speaks HTTP/2, with what the manager keeps
+// for it.
+type http2 struct {
+	h2.ServerConnection
+	m          *manager
+	redispatch func()      // kept because a method value costs an allocation
+	flushTimer event.Timer // nil until a client does not take a response
+	flushing   bool        // flushTimer is enabled
+
+	// Requests that are over, and those of them that the client gave up at once.
+	over, premature uint64
+}
+
+var (
+	_ h2.ServerCallbacks = (*http2)(nil)
+	_ h2.Flow            = (*http2)(nil)
+)
+
+func newHTTP2(m *manager) *http2 {
+	x := &http2{m: m}
+	x.redispatch = x.dispatchAgain
+	x.Init(x, x, &m.cfg.http2, m.cfg.http2Stats(), m.shard, &m.out)
+	return x
+}
+
+// NewStream implements codec.ServerCallbacks.
+func (x *http2) NewStream(enc codec.ResponseEncoder) codec.RequestDecoder { return x.m.NewStream(enc) }
+
+// OnPingAck implements h2.ServerCallbacks.
+func (x *http2) OnPingAck(uint64) {}
+
+// Unsent implements h2.Flow.
+func (x *http2) Unsent() int { return x.m.conn.Unsent() }
+
+// Redispatch implements h2.Flow.
+func (x *http2) Redispatch() { x.m.d.Defer(x.redispatch) }
+
+func (x *http2) dispatchAgain() {
+	if m := x.m; !m.closed && m.conn.State() == network.Open {
+		var nothing buffer.Buffer
+		m.dispatch(&nothing)
+	}
+}
+
+func (x *http2) stop() {
+	if x.flushTimer != nil {
+		x.flushTimer.Disable()
+	}
+}
+
+// streamEnds is called when the manager is done with s.
+func (x *http2) streamEnds(s *stream) {
+	if m := x.m; !x.flushing && m.cfg.streamFlushTimeout > 0 && x.Active() > m.active && x.Stalled() {
+		if x.flushTimer == nil {
+			x.flushTimer = m.d.NewTimer(x.onFlushTimeout)
+		}
+		x.flushing = true
+		x.flushTimer.Enable(m.cfg.streamFlushTimeout)
+	}
+	if !s.continued {
+		x.over++
+		x.watchResets(s)
+	}
+}
+
+// onFlushTimeout resets the streams whose responses the client has taken nothing of.
+func (x *http2) onFlushTimeout() {
+	m := x.m
+	x.ExpireStalled()
+	m.flush()
+	if x.flushing = x.Stalled(); x.flushing {
+		x.flushTimer.Enable(m.cfg.streamFlushTimeout)
+	}
+	m.closeIfDone()
+}
+
+// The runtime keys that tell what an abuse of resets is, with Envoy's defaults: that
+// many requests, half of them given up before they are older than that.
+const (
+	prematureResetCountKey    = "overload.premature_reset_total_stream_count"
+	prematureResetLifetimeKey = "overload.premature_reset_min_stream_lifetime_seconds"
+	prematureResetCount       = 500
+	prematureResetLifetime    = 1
+)
+
+// watchResets ends a connection whose client opens requests to give them up.
+func (x *http2) watchResets(s *stream) {
+	m := x.m
+	if s.info.ResponseCode != 0 || m.closed {
+		return
+	}
+	runtime := m.cfg.runtime.Snapshot()
+	if uint64(s.info.End.Sub(s.info.Start)/time.Second) > runtime.Integer(prematureResetLifetimeKey, prematureResetLifetime) {
+		return
+	}
+	x.premature++
+	// Even if all further requests are good, half of them may be bad in the end.
+	enough := runtime.Integer(prematureResetCountKey, prematureResetCount)
+	if 2*x.premature < max(enough, x.over) || m.drain == closing {
+		return
+	}
+	m.cfg.stats.rqTooManyPrematureResets.Inc(m.shard)
+	m.cfg.stats.cxProtocolError.Inc(m.shard)
+	m.drain = closing
+	m.d.Defer(func() { m.close(network.Abort, "too_many_premature_resets") }) // not while the codec reads
+}
