@@ -14,6 +14,8 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/buffer"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/cors"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/fault"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpchttp1bridge"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpchttp1reversebridge"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpcstats"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpcweb"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/headermutation"
@@ -88,6 +90,8 @@ func Factories() []extension.Factory {
 		buffer.Factory{},
 		cors.Factory{},
 		fault.Factory{},
+		grpchttp1bridge.Factory{},
+		grpchttp1reversebridge.Factory{},
 		grpcstats.Factory{},
 		grpcweb.Factory{},
 		headermutation.Factory{},

@@ -77,10 +77,11 @@ func (f *Flow) headers(h *httpmsg.Headers, end bool) {
 	added := f.held.Len() > 0
 	switch status {
 	case httpfilter.Continue:
-		f.pass(h, end && !added)
+		f.pass(h, end && !added && f.seenTrailers == nil)
 		if added && !f.stopped() {
 			f.passData(&f.held, end)
 		}
+		f.passAddedTrailers(end)
 	case httpfilter.ContinueAndDontEndStream:
 		f.end = false
 		f.pass(h, false)
@@ -122,6 +123,7 @@ func (f *Flow) callData(data *buffer.Buffer, end bool) {
 	switch status {
 	case httpfilter.DataContinue:
 		f.release(data, end)
+		f.passAddedTrailers(end)
 	case httpfilter.DataStopAndBuffer, httpfilter.DataStopAndWatermark:
 		f.streaming = status == httpfilter.DataStopAndWatermark
 		f.hold(data)
@@ -189,7 +191,7 @@ func (f *Flow) hold(data *buffer.Buffer) {
 func (f *Flow) release(data *buffer.Buffer, end bool) {
 	if f.headersHeld {
 		f.headersHeld = false
-		f.pass(f.seen, end && f.held.Len() == 0 && (data == nil || data.Len() == 0))
+		f.pass(f.seen, end && f.seenTrailers == nil && f.held.Len() == 0 && (data == nil || data.Len() == 0))
 	}
 	if f.stopped() || f.Ended {
 		return
@@ -253,6 +255,14 @@ func (f *Flow) addTrailers() *httpmsg.Headers {
 		f.seenTrailers = new(httpmsg.Headers)
 	}
 	return f.seenTrailers
+}
+
+// passAddedTrailers hands on the trailers that the filter added to a message that ended
+// without.
+func (f *Flow) passAddedTrailers(end bool) {
+	if end && f.seenTrailers != nil && !f.stopped() {
+		f.passTrailers(f.seenTrailers)
+	}
 }
 
 // pass, passData and passTrailers are what comes out behind the filter.

@@ -275,7 +275,8 @@ func (s *Stream) ResetStream(reason httpmsg.ResetReason, details string) {
 	s.end()
 }
 
-// SendLocalReply answers, through the encoder side of the filter.
+// SendLocalReply answers, through the encoder side of the filter unless that has seen
+// another response.
 func (s *Stream) SendLocalReply(reply httpfilter.LocalReply) {
 	switch {
 	case s.Destroyed:
@@ -294,6 +295,11 @@ func (s *Stream) SendLocalReply(reply httpfilter.LocalReply) {
 	}
 	s.localBody.AppendString(reply.Body)
 	s.In.dead = true
+	if s.Out.seen != nil {
+		s.Out.pass(&s.local, reply.Body == "")
+		s.Out.passData(&s.localBody, true)
+		return
+	}
 	s.Out.headers(&s.local, reply.Body == "")
 	if reply.Body != "" && !s.Destroyed {
 		s.Out.end = true
