@@ -28,6 +28,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
 
 // Fields is what is implemented of the connection manager's configuration.
@@ -91,7 +92,8 @@ type config struct {
 	http1      h1.Settings
 	codecType  codecType
 	http2      h2.Settings
-	http2Stats func() *h2.Stats // makes them at the first connection
+	http2Stats func() *h2.Stats    // makes them at the first connection
+	keepAlive  *keepalive.Settings // of HTTP/2; nil for none
 	runtime    runtimeconf.Loader
 	log        extension.Logger
 	why        why.Recorder // nil: answers are not recorded

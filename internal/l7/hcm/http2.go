@@ -12,6 +12,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
 
 // readHTTP2 takes the settings of HTTP/2, and when it is spoken.
@@ -31,6 +32,7 @@ func (c *config) readHTTP2(m *hcmv3.HttpConnectionManager, path conf.Path, errs 
 	c.http2.Underscores = h2.UnderscoreAction(c.http1.Underscores)
 	c.http2.StreamErrorOnInvalidMessaging = m.GetStreamErrorOnInvalidHttpMessage().GetValue()
 	http2config.Parse(m.GetHttp2ProtocolOptions(), &c.http2, path.Field("http2_protocol_options"), errs)
+	c.keepAlive = http2config.KeepAlive(m.GetHttp2ProtocolOptions())
 }
 
 // http2 is the codec of a connection that speaks HTTP/2, with what the manager keeps
@@ -41,6 +43,7 @@ type http2 struct {
 	redispatch func()      // kept because a method value costs an allocation
 	flushTimer event.Timer // nil until a client does not take a response
 	flushing   bool        // flushTimer is enabled
+	keepAlive  keepalive.KeepAlive
 
 	// Requests that are over, and those of them that the client gave up at once.
 	over, premature uint64
@@ -55,14 +58,37 @@ func newHTTP2(m *manager) *http2 {
 	x := &http2{m: m}
 	x.redispatch = x.dispatchAgain
 	x.Init(x, x, &m.cfg.http2, m.cfg.http2Stats(), m.shard, &m.out)
+	x.keepAlive.Start(m.d, m.cfg.keepAlive, pinger{x}, x.onKeepAliveTimeout)
 	return x
+}
+
+// A pinger pings the client.
+type pinger struct{ *http2 }
+
+// Ping implements keepalive.Pinger.
+func (p pinger) Ping() {
+	p.ServerConnection.Ping(p.m.d.Random())
+	p.m.flush()
+}
+
+func (x *http2) onKeepAliveTimeout() {
+	x.m.cfg.http2Stats().KeepaliveTimeout.Inc(x.m.shard)
+	x.m.close(network.NoFlush, "http2_ping_timeout")
+}
+
+// Dispatch implements codec.Connection.
+func (x *http2) Dispatch(data *buffer.Buffer) error {
+	if data.Len() > 0 {
+		x.keepAlive.OnData()
+	}
+	return x.ServerConnection.Dispatch(data)
 }
 
 // NewStream implements codec.ServerCallbacks.
 func (x *http2) NewStream(enc codec.ResponseEncoder) codec.RequestDecoder { return x.m.NewStream(enc) }
 
 // OnPingAck implements h2.ServerCallbacks.
-func (x *http2) OnPingAck(uint64) {}
+func (x *http2) OnPingAck(uint64) { x.keepAlive.OnAck() }
 
 // Unsent implements h2.Flow.
 func (x *http2) Unsent() int { return x.m.conn.Unsent() }
@@ -78,6 +104,7 @@ func (x *http2) dispatchAgain() {
 }
 
 func (x *http2) stop() {
+	x.keepAlive.Stop()
 	if x.flushTimer != nil {
 		x.flushTimer.Disable()
 	}

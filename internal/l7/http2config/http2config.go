@@ -3,11 +3,14 @@
 package http2config
 
 import (
+	"time"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
 
 // Fields lists the fields that Parse reads.
@@ -17,7 +20,7 @@ func Fields() conf.Fields {
 		"allow_connect", "allow_metadata", "max_metadata_size", "max_outbound_frames", "max_outbound_control_frames",
 		"max_consecutive_inbound_frames_with_empty_payload", "max_inbound_priority_frames_per_stream",
 		"max_inbound_window_update_frames_per_data_frame_sent", "stream_error_on_invalid_http_messaging",
-		"override_stream_error_on_invalid_http_message", "custom_settings_parameters", "max_header_field_size_kb",
+		"override_stream_error_on_invalid_http_message", "custom_settings_parameters", "max_header_field_size_kb", "connection_keepalive",
 		// There is one codec.
 		"use_oghttp2_codec",
 	}}
@@ -49,6 +52,23 @@ func Parse(msg *corev3.Http2ProtocolOptions, s *h2.Settings, path conf.Path, err
 		s.StreamErrorOnInvalidMessaging = override.GetValue()
 	}
 	custom(msg, s, path.Field("custom_settings_parameters"), errs)
+}
+
+// KeepAlive returns when the connection is pinged, nil for never. Main goroutine.
+func KeepAlive(msg *corev3.Http2ProtocolOptions) *keepalive.Settings {
+	k := msg.GetConnectionKeepalive()
+	if k == nil {
+		return nil
+	}
+	percent := float64(keepalive.DefaultJitter)
+	if j := k.GetIntervalJitter(); j != nil {
+		percent = j.GetValue()
+	}
+	interval := k.GetInterval().AsDuration()
+	return &keepalive.Settings{
+		Interval: interval, Jitter: time.Duration(float64(interval) * percent / 100),
+		Timeout: k.GetTimeout().AsDuration(), IdleInterval: k.GetConnectionIdleInterval().AsDuration(),
+	}
 }
 
 // The settings of RFC 9113, section 6.5.2, and RFC 8441 that are not only passed on.

@@ -63,6 +63,7 @@ func newCluster(c *Config, o *Options) *Cluster {
 		Protocol:                 c.Protocol.Speaks,
 		HTTP1:                    &c.Protocol.Codec,
 		HTTP2:                    &c.Protocol.HTTP2,
+		KeepAlive:                c.Protocol.KeepAlive,
 		HTTP2Stats:               sync.OnceValue(func() *h2.Stats { return h2.NewStats(scope) }),
 		IdleTimeout:              c.Protocol.IdleTimeout,
 		MaxConnectionDuration:    c.Protocol.MaxConnectionDuration,

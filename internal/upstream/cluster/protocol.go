@@ -12,6 +12,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/connpool"
 )
 
@@ -26,6 +27,8 @@ type Protocol struct {
 	Speaks connpool.Protocol
 	Codec  h1.Settings // of HTTP/1
 	HTTP2  h2.Settings
+	// KeepAlive says when connections of HTTP/2 are pinged, nil for never.
+	KeepAlive *keepalive.Settings
 	// IdleTimeout and MaxConnectionDuration are 0 for never.
 	IdleTimeout, MaxConnectionDuration time.Duration
 	MaxStreamDuration                  time.Duration // 0 for no bound
@@ -90,6 +93,7 @@ func parseProtocol(msg *clusterv3.Cluster, registry *extension.Registry, path co
 	if c := msg.GetHttp2ProtocolOptions(); c != nil {
 		p.Speaks = connpool.HTTP2
 		http2config.Parse(c, &p.HTTP2, path.Field("http2_protocol_options"), errs)
+		p.KeepAlive = http2config.KeepAlive(c)
 	}
 	if msg.GetProtocolSelection() == clusterv3.Cluster_USE_DOWNSTREAM_PROTOCOL {
 		p.Speaks = connpool.AsDownstream
@@ -125,6 +129,7 @@ func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, registry *extension.
 		p.http1(c, registry, at.Field("http_protocol_options"), errs)
 	}
 	http2config.Parse(both.GetHttp2ProtocolOptions(), &p.HTTP2, at.Field("http2_protocol_options"), errs)
+	p.KeepAlive = http2config.KeepAlive(both.GetHttp2ProtocolOptions())
 }
 
 func (p *Protocol) common(msg *corev3.HttpProtocolOptions, path conf.Path, errs *conf.Errors) {

@@ -7,6 +7,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
 
 // maxFreeStreams bounds the streams that a connection keeps for later.
@@ -20,6 +21,7 @@ type http2 struct {
 	free        []*http2Stream
 	ended       []*http2Stream // free at the end of the turn
 	dispatching bool
+	keepAlive   keepalive.KeepAlive
 
 	redispatch, recycle func() // kept because a method value costs an allocation
 }
@@ -35,11 +37,27 @@ func newHTTP2(c *client) *http2 {
 	config, shard := c.pool.config, c.worker.d.Shard()
 	config.Stats.UpstreamCxHTTP2Total.Inc(shard)
 	p.codec.Init(p, config.HTTP2, config.HTTP2Stats(), shard, &c.out)
+	p.keepAlive.Start(c.worker.d, config.KeepAlive, pinger{p}, p.onKeepAliveTimeout)
 	c.write() // the preface
 	return p
 }
 
+// A pinger pings the host.
+type pinger struct{ *http2 }
+
+// Ping implements keepalive.Pinger.
+func (p pinger) Ping() {
+	p.codec.Ping(p.worker.d.Random())
+	p.write()
+}
+
+func (p *http2) onKeepAliveTimeout() {
+	p.pool.config.HTTP2Stats().KeepaliveTimeout.Inc(p.worker.d.Shard())
+	p.close("http2_ping_timeout")
+}
+
 func (p *http2) begin(h upstream.ResponseHandler) upstream.RequestStream {
+	p.keepAlive.OnStreamBegins()
 	s := p.newStream()
 	*s = http2Stream{stream: stream{c: p.client, handler: h, active: true, connection: p.streamConnection()}, p: p}
 	s.connection.Version = httpmsg.HTTP2
@@ -71,6 +89,9 @@ func (p *http2) room() int {
 func (p *http2) active() int { return p.codec.Active() }
 
 func (p *http2) dispatch(data *buffer.Buffer) error {
+	if data.Len() > 0 {
+		p.keepAlive.OnData()
+	}
 	p.dispatching = true
 	err := p.codec.Dispatch(data)
 	p.dispatching = false
@@ -84,7 +105,10 @@ func (p *http2) dispatch(data *buffer.Buffer) error {
 func (p *http2) OnWriteBufferHigh() { p.codec.OnWriteBufferHigh() }
 func (p *http2) OnWriteBufferLow()  { p.codec.OnWriteBufferLow() }
 
-func (p *http2) closed(network.Event) (aborted bool) { return p.active() > 0 }
+func (p *http2) closed(network.Event) (aborted bool) {
+	p.keepAlive.Stop()
+	return p.active() > 0
+}
 
 func (p *http2) reset(e network.Event) { p.codec.OnClose(resetReason(e)) }
 
@@ -155,7 +179,7 @@ func (p *http2) OnSettings() {
 }
 
 // OnPingAck implements h2.ClientCallbacks.
-func (p *http2) OnPingAck(uint64) {}
+func (p *http2) OnPingAck(uint64) { p.keepAlive.OnAck() }
 
 // http2Stream is one request of a connection.
 type http2Stream struct {

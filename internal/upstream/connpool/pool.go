@@ -23,6 +23,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
 )
 
@@ -41,10 +42,11 @@ const (
 
 // Config is what the pools of a cluster have in common. It is immutable.
 type Config struct {
-	Dial     Dialer
-	Protocol Protocol
-	HTTP1    *h1.Settings
-	HTTP2    *h2.Settings
+	Dial      Dialer
+	Protocol  Protocol
+	HTTP1     *h1.Settings
+	HTTP2     *h2.Settings
+	KeepAlive *keepalive.Settings // of HTTP/2; nil for none
 	// HTTP2Stats makes the statistics of HTTP/2, at its first connection. Any goroutine.
 	HTTP2Stats func() *h2.Stats
 	// TransportKey is transport.ClientFactory's Key; nil if nothing depends on options.
