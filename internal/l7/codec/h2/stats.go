@@ -9,7 +9,6 @@ type Stats struct {
 	GoAwaySent                     *stats.Counter
 	HeaderListSizeTooLarge         *stats.Counter
 	HeaderOverflow                 *stats.Counter
-	HeadersCbNoStream              *stats.Counter
 	InboundEmptyFramesFlood        *stats.Counter
 	InboundPriorityFramesFlood     *stats.Counter
 	InboundWindowUpdateFramesFlood *stats.Counter
@@ -29,11 +28,9 @@ type Stats struct {
 	DownstreamConnections *stats.Counter
 	UpstreamConnections   *stats.Counter
 
-	DeferredStreamClose         *stats.Gauge
-	OutboundControlFramesActive *stats.Gauge
-	OutboundFramesActive        *stats.Gauge
-	PendingSendBytes            *stats.Gauge
-	StreamsActive               *stats.Gauge
+	DeferredStreamClose *stats.Gauge
+	PendingSendBytes    *stats.Gauge
+	StreamsActive       *stats.Gauge
 
 	CookieCount    stats.Histogram
 	CookieSize     stats.Histogram
@@ -43,19 +40,24 @@ type Stats struct {
 
 // NewStats makes the statistics in scope, whose prefix ends where "http2." begins: ""
 // downstream, "cluster.<name>." upstream. Envoy makes them with the first connection
-// that speaks HTTP/2. The connections count as nghttp2's, Envoy's default codec; those
-// of oghttp2 never count.
+// that speaks HTTP/2. The connections count as nghttp2's, Envoy's default codec.
+//
+// Some are there and never count: the connections of oghttp2; fields of streams that are
+// gone, which are not looked at; and the frames that wait, which are counted only when
+// there may be too many.
 func NewStats(scope stats.Scope) *Stats {
 	scope = scope.Scope("http2.")
 	scope.Counter("oghttp2_downstream_connections")
 	scope.Counter("oghttp2_upstream_connections")
+	scope.Counter("headers_cb_no_stream")
+	scope.Gauge("outbound_control_frames_active")
+	scope.Gauge("outbound_frames_active")
 	return &Stats{
 		CookiesTooLarge:                scope.Counter("cookies_total_bytes_too_large"),
 		DroppedHeadersWithUnderscores:  scope.Counter("dropped_headers_with_underscores"),
 		GoAwaySent:                     scope.Counter("goaway_sent"),
 		HeaderListSizeTooLarge:         scope.Counter("header_list_size_too_large"),
 		HeaderOverflow:                 scope.Counter("header_overflow"),
-		HeadersCbNoStream:              scope.Counter("headers_cb_no_stream"),
 		InboundEmptyFramesFlood:        scope.Counter("inbound_empty_frames_flood"),
 		InboundPriorityFramesFlood:     scope.Counter("inbound_priority_frames_flood"),
 		InboundWindowUpdateFramesFlood: scope.Counter("inbound_window_update_frames_flood"),
@@ -74,11 +76,9 @@ func NewStats(scope stats.Scope) *Stats {
 		DownstreamConnections: scope.Counter("nghttp2_downstream_connections"),
 		UpstreamConnections:   scope.Counter("nghttp2_upstream_connections"),
 
-		DeferredStreamClose:         scope.Gauge("deferred_stream_close"),
-		OutboundControlFramesActive: scope.Gauge("outbound_control_frames_active"),
-		OutboundFramesActive:        scope.Gauge("outbound_frames_active"),
-		PendingSendBytes:            scope.Gauge("pending_send_bytes"),
-		StreamsActive:               scope.Gauge("streams_active"),
+		DeferredStreamClose: scope.Gauge("deferred_stream_close"),
+		PendingSendBytes:    scope.Gauge("pending_send_bytes"),
+		StreamsActive:       scope.Gauge("streams_active"),
 
 		CookieCount:    scope.Histogram("cookie_count", stats.Unspecified),
 		CookieSize:     scope.Histogram("cookie_size", stats.Bytes),

@@ -1,0 +1,140 @@
+package h2
+
+// A class is a set of bytes.
+type class uint8
+
+const (
+	tokenClass     class = 1 << iota // of methods and, in lower case, of header names
+	upperClass                       // A to Z
+	authorityClass                   // of host and port
+	valueClass                       // of header values
+	schemeClass
+)
+
+var classes = func() (t [256]class) {
+	set := func(chars string, c class) {
+		for i := range len(chars) {
+			t[chars[i]] |= c
+		}
+	}
+	const (
+		lower  = "abcdefghijklmnopqrstuvwxyz"
+		upper  = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		digits = "0123456789"
+	)
+	set(lower+upper+digits, tokenClass|authorityClass|schemeClass)
+	set(upper, upperClass)
+	set("!#$%&'*+-.^_`|~", tokenClass)
+	set("!$%&'()*+,-.:;=[]_~", authorityClass)
+	set("+-.", schemeClass)
+	set("\t", valueClass)
+	for c := ' '; c < 256; c++ {
+		if c != 0x7f {
+			t[c] |= valueClass
+		}
+	}
+	return t
+}()
+
+// all reports whether s is not empty and has only bytes of the class.
+func all(s string, c class) bool {
+	for i := range len(s) {
+		if classes[s[i]]&c == 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isToken(s string) bool { return all(s, tokenClass) }
+
+// isLowerToken reports whether s is a header name.
+func isLowerToken(s string) bool {
+	for i := range len(s) {
+		if classes[s[i]]&(tokenClass|upperClass) != tokenClass {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isAuthority(s string) bool { return all(s, authorityClass) }
+
+func isScheme(s string) bool {
+	return all(s, schemeClass) && 'a' <= s[0]|0x20 && s[0]|0x20 <= 'z'
+}
+
+func isValue(s string) bool { return s == "" || all(s, valueClass) }
+
+// isPath reports whether s is not empty and has no blanks or control characters.
+// Bytes above 127 are allowed, as in Envoy.
+func isPath(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isStatus(s string) bool {
+	return len(s) == 3 && '1' <= s[0] && s[0] <= '9' && s[1]-'0' <= 9 && s[2]-'0' <= 9
+}
+
+// equalFold compares s with a lower-case ASCII string.
+func equalFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// hasToken reports whether a comma-separated list has that lower-case element.
+func hasToken(list, lower string) bool {
+	for start := 0; start <= len(list); {
+		end := start
+		for end < len(list) && list[end] != ',' {
+			end++
+		}
+		if equalFold(trimBlanks(list[start:end]), lower) {
+			return true
+		}
+		start = end + 1
+	}
+	return false
+}
+
+func trimBlanks(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// parseLength returns the value of a content-length; ok is false if it is none.
+func parseLength(s string) (n int64, ok bool) {
+	const digits = 18 // as many fit
+	if s == "" || len(s) > digits {
+		return 0, false
+	}
+	for i := range len(s) {
+		d := s[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = n*10 + int64(d)
+	}
+	return n, true
+}
