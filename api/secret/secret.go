@@ -14,17 +14,22 @@ type Provider interface {
 	// bootstrap if it has no sds_config, else one that is followed from now on. What is
 	// wrong goes to errs; the result is nil then. Equal configurations share a source.
 	Find(config *tlsv3.SdsSecretConfig, path conf.Path, errs *conf.Errors) Source
+	// Follow calls changed after one of the files, or directories, was replaced, until
+	// stop is called. What they are now counts as known.
+	Follow(paths []string, changed func()) (stop func())
 }
 
 // A Source is one secret.
 type Source interface {
 	Name() string
-	// Current returns the secret, nil while there is none. It is immutable, files that
-	// it names are read into it. Any goroutine.
+	// Current returns the secret, nil while there is none. It is immutable. Files that a
+	// followed secret names are read into it, a static one still names them. Any
+	// goroutine.
 	Current() *tlsv3.Secret
-	// Watch makes the provider call changed, on the main goroutine, after every change,
-	// until stop is called. An error keeps the secret from being taken (it is logged and
-	// counted, and the one before stays); all watchers are asked before one is told.
+	// Watch tells w of every change, on the main goroutine, until stop is called. An error
+	// keeps the secret from being taken (it is logged and counted, and the one before
+	// stays); all watchers are asked before one is told. A followed secret is read when
+	// the first begins to watch: then w is asked, and told, before Watch returns.
 	Watch(w Watcher) (stop func())
 }
 
