@@ -7,6 +7,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/grpcclient"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/secret"
@@ -29,6 +30,8 @@ type Context struct {
 	Server   Server // any goroutine
 	// AccessLogs makes the loggers of an access_log field.
 	AccessLogs AccessLogs
+	// GRPC makes clients for the proxy's own calls.
+	GRPC grpcclient.Clients
 	// Secrets finds certificates and other secrets.
 	Secrets secret.Provider
 	// Files opens the files of access loggers.

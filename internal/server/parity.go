@@ -21,6 +21,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
 	"github.com/nuncio-proxy/nuncio/internal/l7/route"
 	"github.com/nuncio-proxy/nuncio/internal/observe/accesslog"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/asyncclient"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/cluster"
 )
 
@@ -43,7 +44,7 @@ is set; nothing is accepted and ignored.
 		return strings.Compare(a.Category()+"/"+a.Name(), b.Category()+"/"+b.Name())
 	})
 	lists := slices.Concat(
-		[]conf.Fields{bootstrap.Fields(), adminFields, runtimeconf.Fields, accesslog.Fields(), format.Fields()},
+		[]conf.Fields{bootstrap.Fields(), adminFields, runtimeconf.Fields, accesslog.Fields(), format.Fields(), asyncclient.Fields()},
 		addr.Fields(), match.Fields(), matcher.Fields(), listener.Fields(), route.Fields(), cluster.Fields(), hcm.AllFields())
 	for _, f := range all {
 		fmt.Fprintf(w, "| %s | %s | %s |\n", f.Category(), f.Name(), f.Config().ProtoReflect().Descriptor().FullName())

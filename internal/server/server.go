@@ -33,6 +33,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/observe/stats"
 	"github.com/nuncio-proxy/nuncio/internal/observe/why"
 	"github.com/nuncio-proxy/nuncio/internal/protoconv"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/asyncclient"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/cluster"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/dns"
 )
@@ -225,6 +226,7 @@ func (s *Server) build(errs *conf.Errors) {
 		NextConnectionID: func() uint64 { return s.connectionIDs.Add(1) }, Shards: len(s.workers) + 1,
 	})
 	ctx.Clusters = s.clusters
+	ctx.GRPC = &asyncclient.Clients{Clusters: s.clusters, Formats: s.formats}
 	static := path.Field("static_resources")
 	s.parseClusters(static.Field("clusters"), errs)
 	ctx.Log = http
