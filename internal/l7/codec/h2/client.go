@@ -150,6 +150,9 @@ func (c *clientSide) onGoAway(last uint32, code ErrorCode) {
 		s.details = detailRemoteRefused
 		c.abort(s, httpmsg.ResetRemoteRefusedStream)
 	}
+	for len(c.unopened) > 0 {
+		c.abort(c.unopened[0], httpmsg.ResetRemoteRefusedStream)
+	}
 }
 
 // onSettings implements side.

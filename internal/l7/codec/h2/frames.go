@@ -36,6 +36,13 @@ func (c *connection) resetInvalid(s *stream, detail string) {
 	c.resetStream(s, ProtocolError, httpmsg.ResetProtocolError, detail)
 }
 
+// invalidLength resets a stream whose body is not as long as its content-length, in
+// Envoy's words.
+func (c *connection) invalidLength(s *stream) {
+	c.stats.RxMessagingError.Inc(c.shard)
+	c.resetInvalid(s, detailRemoteReset)
+}
+
 // beginFrame checks a frame by its header, before its payload comes.
 func (c *connection) beginFrame() *codec.Error {
 	r := &c.reader

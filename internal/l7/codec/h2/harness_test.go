@@ -257,6 +257,9 @@ func (e *exchanger) OnWriteBufferLow() {
 
 // dispatch feeds bytes, in pieces of at most size bytes.
 func (u *user) dispatch(p []byte, size int) {
+	if len(p) > 20000 {
+		size = max(size, 1009)
+	}
 	for len(p) > 0 && !u.dead {
 		n := min(size, len(p))
 		var in buffer.Buffer

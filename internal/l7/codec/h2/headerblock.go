@@ -145,6 +145,10 @@ func (c *connection) decodeBlock(p []byte) *codec.Error {
 		return c.onFault(s, f)
 	}
 	if f.kind == isTrailers {
+		if s.length >= 0 && s.body < s.length {
+			c.invalidLength(s)
+			return nil
+		}
 		s.remoteEnd = true
 		s.deliverTrailers(f.to)
 		return nil

@@ -218,8 +218,7 @@ func (c *connection) beginData(data *buffer.Buffer) *codec.Error {
 	s.consume(overhead)
 	s.body += int64(r.left)
 	if s.length >= 0 && (s.body > s.length || end && s.body < s.length) {
-		c.stats.RxMessagingError.Inc(c.shard)
-		c.resetInvalid(s, detailRemoteReset)
+		c.invalidLength(s)
 	}
 	return nil
 }
