@@ -18,7 +18,6 @@ import (
 type Option struct {
 	name      string
 	action    corev3.HeaderValueOption_HeaderAppendAction
-	joined    bool // fields with this name are one comma-joined value
 	keepEmpty bool
 	value     Value
 }
@@ -42,7 +41,6 @@ func New(cfg *corev3.HeaderValueOption, formats format.Compiler, path conf.Path,
 	o := Option{
 		name:      name,
 		action:    cfg.GetAppendAction(),
-		joined:    httpmsg.CommaJoined(name),
 		keepEmpty: cfg.GetKeepEmptyValue(),
 		value:     NewValue(text, formats, at, errs),
 	}
@@ -95,22 +93,10 @@ func (o *Option) overwrites() bool {
 // put adds a field, or a value to the one field. A header that is overwritten moves
 // to the end, where Envoy has it too.
 func (o *Option) put(h *httpmsg.Headers, value string) {
-	switch {
-	case o.overwrites():
+	if o.overwrites() {
 		h.RemoveName(o.name)
-		h.Add(o.name, value)
-	case !o.joined:
-		h.Add(o.name, value)
-	default:
-		switch old, found := h.Joined(o.name); {
-		case !found:
-			h.Add(o.name, value)
-		case old == "":
-			h.SetName(o.name, value)
-		default:
-			h.SetName(o.name, old+","+value)
-		}
 	}
+	h.Append(o.name, value)
 }
 
 // A Value is the text of a header: a format string in which values that are missing

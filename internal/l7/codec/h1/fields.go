@@ -141,7 +141,7 @@ func (p *fieldParser) add(h *httpmsg.Headers, name, value string, folded bool, f
 	id := httpmsg.Lookup(name)
 	switch id {
 	case httpmsg.Unknown:
-		h.Add(name, value)
+		h.Append(name, value)
 		return nil
 	case httpmsg.ContentLength:
 		if f.sized {
@@ -172,7 +172,7 @@ func (p *fieldParser) add(h *httpmsg.Headers, name, value string, folded bool, f
 	case httpmsg.ProxyConnection:
 		f.persist.close = f.persist.close || hasToken(value, "close")
 	}
-	h.AddID(id, value)
+	h.AppendID(id, value)
 	return nil
 }
 
