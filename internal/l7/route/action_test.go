@@ -357,6 +357,7 @@ virtual_hosts:
   routes:
   - {name: plain, match: {prefix: /plain}, route: {cluster: c}}
   - {name: none, match: {prefix: /none}, non_forwarding_action: {}}
+  - {name: filter, match: {prefix: /filter}, filter_action: {}, decorator: {operation: x}, metadata: {typed_filter_metadata: {x: {}}}}
   - name: full
     match: {prefix: /}
     request_body_buffer_limit: 20
@@ -400,6 +401,9 @@ virtual_hosts:
 	}
 	if f := table.Match(headers("/none"), nil, 0).Forward; f.Cluster+f.ClusterHeader != "" || f.ClusterNotFoundStatus != 503 || f.Request == nil {
 		t.Errorf("non-forwarding: %+v", f)
+	}
+	if f := table.Match(headers("/filter"), nil, 0).Forward; f.ClusterNotFoundStatus != 503 || f.Request == nil {
+		t.Errorf("action of a filter: %+v", f)
 	}
 	f = table.Match(headers("/x"), nil, 0).Forward
 	if f.ClusterHeader != ":authority" || f.ClusterNotFoundStatus != 500 || f.Timeout != 0 || !f.HasIdleTimeout || f.IdleTimeout != 0 ||
@@ -523,6 +527,26 @@ type warnings struct {
 
 func (w *warnings) Warnf(format string, args ...any) {
 	w.lines = append(w.lines, fmt.Sprintf(format, args...))
+}
+
+// TestTypedRetryPolicy: it changes nothing, and is warned of.
+func TestTypedRetryPolicy(t *testing.T) {
+	const typed = `retry_policy_typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy, retry_on: 5xx}`
+	cfg, err := parse(`{virtual_hosts: [{name: v, domains: ['*'], ` + typed + `, routes: [{match: {prefix: /}, route: {cluster: c, ` + typed + `}}]}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, log, errs := testContext(t), &warnings{}, conf.Errors{}
+	ctx.Log = log
+	table := Build(cfg, ctx, conf.Path{}, &errs)
+	if table == nil {
+		t.Fatal(errs)
+	}
+	const want = `virtual_hosts[0].retry_policy_typed_config: has no effect, as in Envoy: use retry_policy
+virtual_hosts[0].routes[0].route.retry_policy_typed_config: has no effect, as in Envoy: use retry_policy`
+	if got := strings.Join(log.lines, "\n"); table.Match(headers("/"), nil, 0).Forward.Retry != nil || got != want {
+		t.Error(got)
+	}
 }
 
 // TestUnknownRetryCondition: a word that is not known changes nothing, and is warned of.

@@ -147,6 +147,7 @@ func (b *builder) virtualHost(cfg *routev3.VirtualHost, path conf.Path) *virtual
 			RateLimits:                    b.RateLimits(cfg.GetRateLimits(), ratelimit.RouteFields(), path.Field("rate_limits"), b.errs),
 		},
 	}
+	b.typedRetryPolicy(cfg.GetRetryPolicyTypedConfig(), path.Field("retry_policy_typed_config"))
 	if p := cfg.GetRetryPolicy(); p != nil {
 		scope.retry = b.retryPolicy(p, path.Field("retry_policy"))
 	}
@@ -195,6 +196,9 @@ func (s *hostScope) entry(cfg *routev3.Route, path conf.Path) entry {
 		r.Stats = s.requestStats(s.public.Name, "route", cfg.GetStatPrefix())
 	}
 	e.route = r
+	if d := cfg.GetDecorator(); d != nil && d.GetOperation() == "" {
+		s.errs.Add(path.Field("decorator").Field("operation"), "must not be empty")
+	}
 	switch action := cfg.GetAction().(type) {
 	case *routev3.Route_Route:
 		r.Forward = s.forward(action.Route, &e.path, levels, path.Field("route"))
@@ -212,11 +216,11 @@ func (s *hostScope) entry(cfg *routev3.Route, path conf.Path) entry {
 		r.Direct = s.redirect(action.Redirect, &e.path, path.Field("redirect"))
 	case *routev3.Route_DirectResponse:
 		r.Direct = s.directResponse(action.DirectResponse, path.Field("direct_response"))
-	case *routev3.Route_NonForwardingAction:
+	case *routev3.Route_NonForwardingAction, *routev3.Route_FilterAction:
+		// Filters answer, not the router. What an action says to them is theirs, and not read.
 		r.Forward = &route.Forward{ClusterNotFoundStatus: 503, Request: &rewrite{}}
-	case *routev3.Route_FilterAction: // refused by its field
 	default:
-		s.errs.Add(path, "one of route, redirect, direct_response, non_forwarding_action is required")
+		s.errs.Add(path, "one of route, redirect, direct_response, filter_action, non_forwarding_action is required")
 	}
 	return e
 }

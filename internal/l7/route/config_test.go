@@ -14,12 +14,11 @@ func TestRouteErrors(t *testing.T) {
 	long := strings.Repeat("x", 4097)
 	for _, tc := range []struct{ yaml, want string }{
 		{"route: {cluster: c}", "match: one of prefix, path, safe_regex, path_separated_prefix, connect_matcher, path_match_policy is required"},
-		{"match: {prefix: /}", ": one of route, redirect, direct_response, non_forwarding_action is required"},
+		{"match: {prefix: /}", ": one of route, redirect, direct_response, filter_action, non_forwarding_action is required"},
 		{"match: {prefix: /}, route: {}", "route: one of cluster, cluster_header, weighted_clusters, cluster_specifier_plugin, inline_cluster_specifier_plugin is required"},
 		{"match: {prefix: /}, route: {cluster: nope}", `route.cluster: unknown cluster "nope"`},
 		{"match: {prefix: /}, route: {cluster_header: ''}", "route.cluster_header: must not be empty"},
 		{"match: {prefix: /}, route: {cluster_specifier_plugin: x}", "route.cluster_specifier_plugin: unknown cluster specifier plugin \"x\""},
-		{"match: {prefix: /}, filter_action: {}", "filter_action: field filter_action is not implemented"},
 
 		// conditions
 		{"match: {path_separated_prefix: /a/}, route: {cluster: c}", `match.path_separated_prefix: must have two characters or more, no "?" or "#", and not end with "/"`},
@@ -71,8 +70,7 @@ func TestRouteErrors(t *testing.T) {
 			"route.max_stream_duration.grpc_timeout_header_max: must be a duration that is not negative\nroute.flush_timeout: must be a duration that is not negative"},
 		{forward + `early_data_policy: {name: x, typed_config: {"@type": type.googleapis.com/envoy.config.route.v3.RetryPolicy}}}`,
 			"route.early_data_policy.typed_config: no implementation of envoy.route.early_data_policy is registered for type type.googleapis.com/envoy.config.route.v3.RetryPolicy"},
-		{forward + "metadata_match: {}, retry_policy_typed_config: {}}",
-			"route.metadata_match: field metadata_match is not implemented\nroute.retry_policy_typed_config: field retry_policy_typed_config is not implemented"},
+		{forward + "metadata_match: {}}", "route.metadata_match: field metadata_match is not implemented"},
 
 		// policies of the action
 		{forward + "hash_policy: [{header: {header_name: ''}}, {cookie: {name: '', ttl: -1s, attributes: [{name: ''}]}}, {query_parameter: {name: ''}}, {filter_state: {key: ''}}]}",
@@ -124,9 +122,8 @@ func TestRouteErrors(t *testing.T) {
 			`typed_per_filter_config["x"]: no HTTP filter takes "envoy.config.route.v3.RetryPolicy" as configuration of a route`},
 		{forward + `}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, config: {"@type": type.googleapis.com/envoy.extensions.filters.http.buffer.v3.BufferPerRoute}}}`,
 			`typed_per_filter_config["x"].config.buffer: is required here`},
-		{forward + "}, tracing: {}, decorator: {operation: x}, metadata: {typed_filter_metadata: {x: {}}}",
-			"metadata.typed_filter_metadata: field typed_filter_metadata is not implemented\ndecorator: field decorator is not implemented\n" +
-				"tracing: field tracing is not implemented"},
+		{forward + "}, tracing: {}, decorator: {propagate: true}, route_specifiers: [{name: x}]",
+			"tracing: field tracing is not implemented\nroute_specifiers: field route_specifiers is not implemented\ndecorator.operation: must not be empty"},
 	} {
 		const at = "virtual_hosts[0].routes[0]"
 		want := ""

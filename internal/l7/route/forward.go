@@ -39,6 +39,7 @@ func (s *hostScope) forward(cfg *routev3.RouteAction, matched *pathMatch, levels
 	if cfg.GetPriority() == corev3.RoutingPriority_HIGH {
 		f.Priority = upstream.High
 	}
+	s.typedRetryPolicy(cfg.GetRetryPolicyTypedConfig(), path.Field("retry_policy_typed_config"))
 	if p := cfg.GetRetryPolicy(); p != nil {
 		f.Retry = s.retryPolicy(p, path.Field("retry_policy"))
 	}

@@ -6,6 +6,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
@@ -131,5 +132,12 @@ func (b *builder) optionPredicates(cfgs []*corev3.TypedExtensionConfig, path con
 	for i, cfg := range cfgs {
 		b.errs.Add(path.Index(i).Field("typed_config"), "no implementation of envoy.retry_options_predicates is registered for type %s",
 			cfg.GetTypedConfig().GetTypeUrl())
+	}
+}
+
+// typedRetryPolicy warns of what Envoy takes and does not look at.
+func (b *builder) typedRetryPolicy(cfg *anypb.Any, path conf.Path) {
+	if cfg != nil {
+		b.Log.Warnf("%s: has no effect, as in Envoy: use retry_policy", path)
 	}
 }

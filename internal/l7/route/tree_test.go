@@ -115,7 +115,7 @@ func TestMatcherErrors(t *testing.T) {
 	for matcher, want := range map[string]string{
 		"{on_no_match: {}}": "on_no_match: one of matcher, action is required",
 		"{on_no_match: " + strings.TrimSuffix(routeAction("Route, match: {prefix: /}, route: {cluster: c}"), "}") + ", keep_matching: true}}": "on_no_match.keep_matching: is not supported here",
-		"{on_no_match: " + routeAction("Route, match: {prefix: /}") + "}":                                                                     "on_no_match.action.typed_config: one of route, redirect, direct_response, non_forwarding_action is required",
+		"{on_no_match: " + routeAction("Route, match: {prefix: /}") + "}":                                                                     "on_no_match.action.typed_config: one of route, redirect, direct_response, filter_action, non_forwarding_action is required",
 		"{on_no_match: " + routeAction("RouteList, routes: [{}]") + "}":                                                                       "on_no_match.action.typed_config.routes[0].match: one of prefix, path, safe_regex, path_separated_prefix, connect_matcher, path_match_policy is required",
 		"{on_no_match: " + routeAction("RetryPolicy") + "}":                                                                                   "on_no_match.action.typed_config: the action must be of type envoy.config.route.v3.Route or RouteList, not envoy.config.route.v3.RetryPolicy",
 		`{matcher_tree: {input: {name: x, typed_config: {"@type": type.googleapis.com/envoy.type.matcher.v3.HttpRequestTrailerMatchInput, header_name: x}}, exact_match_map: {map: {a: ` +

@@ -28,7 +28,12 @@ func TestGRPCTimeout(t *testing.T) {
 		{"no limit and not asked", "", route.GRPCTimeout{Response: true}, "", 0},
 		{"rounded up", "500u", route.GRPCTimeout{Response: true}, "1m", time.Millisecond},
 		{"in hours", "30000H", route.GRPCTimeout{Response: true}, "1800000M", 30000 * time.Hour},
-		{"bounds the stream", "1S", route.GRPCTimeout{Stream: true}, "1S", 0},
+		{"bounds the stream", "1S", route.GRPCTimeout{Stream: true}, "1000m", 0},
+		{"stream, too long", "5S", route.GRPCTimeout{Stream: true, Max: s}, "1000m", 0},
+		{"stream, offset", "2S", route.GRPCTimeout{Stream: true, Max: 10 * s, Offset: s / 2}, "1500m", 0},
+		{"stream, nothing left", "2S", route.GRPCTimeout{Stream: true, Offset: 3 * s}, "0m", 0},
+		{"stream, malformed", "2x", route.GRPCTimeout{Stream: true, Max: s}, "2x", 0},
+		{"stream, not asked", "", route.GRPCTimeout{Stream: true, Max: s}, "", 0},
 		{"not heeded", "1S", route.GRPCTimeout{}, "1S", 15 * s},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

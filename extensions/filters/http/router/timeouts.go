@@ -30,6 +30,7 @@ func (f *filter) readTimeouts() {
 	switch g := &f.forward.GRPC; {
 	case f.forward.HasMaxStreamDuration || g.Stream:
 		// A route with a maximal stream duration has that instead.
+		f.limitGRPCTimeout()
 	case f.grpc && g.Response:
 		t.grpc, t.response = true, grpcTimeout(h.Get(httpmsg.GRPCTimeout), g)
 	default:
@@ -55,6 +56,17 @@ func (f *filter) readTimeouts() {
 		t.status = 204
 	}
 	f.timeouts = t
+}
+
+// limitGRPCTimeout tells the upstream what a route leaves of grpc-timeout.
+func (f *filter) limitGRPCTimeout() {
+	if !f.grpc || !f.forward.GRPC.Stream || !f.headers.Has(httpmsg.GRPCTimeout) {
+		return
+	}
+	if _, ok := httpmsg.ParseGRPCTimeout(f.headers.Get(httpmsg.GRPCTimeout)); ok {
+		d, _ := f.forward.StreamDuration(f.headers)
+		f.headers.Set(httpmsg.GRPCTimeout, f.headers.String(appendGRPCTimeout(f.digits[:0], d)))
+	}
 }
 
 // hedges reports whether attempts that are late stay, and removes the header that
