@@ -23,6 +23,11 @@ import (
 	httplocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/http/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/matchdelegate"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/router"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/httpinspector"
+	listenerlocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/listener/localratelimit"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/originaldst"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/proxyprotocol"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/tlsinspector"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/connectionlimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/directresponse"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/echo"
@@ -99,6 +104,12 @@ func Factories() []extension.Factory {
 		httplocalratelimit.Factory{},
 		matchdelegate.Factory{},
 		router.Factory{},
+
+		httpinspector.Factory{},
+		listenerlocalratelimit.Factory{},
+		originaldst.Factory{},
+		proxyprotocol.Factory{},
+		tlsinspector.Factory{},
 
 		connectionlimit.Factory{},
 		directresponse.Factory{},
