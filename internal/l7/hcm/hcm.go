@@ -175,6 +175,9 @@ func (m *manager) protocolError(err error) {
 		}
 		s.finish()
 	}
+	if m.http2 != nil {
+		m.http2.OnClose(httpmsg.ResetProtocolError) // it must forget the streams before they serve others
+	}
 	m.flush()
 	m.close(network.FlushWriteAndDelay, "codec error")
 }
