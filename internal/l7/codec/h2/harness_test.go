@@ -187,6 +187,7 @@ type exchanger struct {
 	over       bool
 	onData     func(data *buffer.Buffer, end bool)
 	onReset    func()
+	onBlocked  func(bool)
 	blocked    bool
 }
 
@@ -248,11 +249,17 @@ func (e *exchanger) OnReset(reason httpmsg.ResetReason) {
 func (e *exchanger) OnWriteBufferHigh() {
 	e.blocked = true
 	e.u.note("* %s high", e.name)
+	if e.onBlocked != nil {
+		e.onBlocked(true)
+	}
 }
 
 func (e *exchanger) OnWriteBufferLow() {
 	e.blocked = false
 	e.u.note("* %s low", e.name)
+	if e.onBlocked != nil {
+		e.onBlocked(false)
+	}
 }
 
 // dispatch feeds bytes, in pieces of at most size bytes.

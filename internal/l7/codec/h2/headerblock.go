@@ -43,8 +43,9 @@ func (c *connection) beginHeaders() *codec.Error {
 // header block.
 func (c *connection) countBlockFrame(n int) *codec.Error {
 	b := &c.reader.block
-	b.length += frameHeaderLen + int(c.reader.frame.length)
-	err := c.inbound.payload(n, c.reader.frame.flags&flagEndStream != 0, c.stats, c.shard)
+	f := &c.reader.frame
+	b.length += frameHeaderLen + int(f.length)
+	err := c.inbound.payload(n, f.typ == frameHeaders && b.endStream, c.stats, c.shard)
 	if err != nil {
 		c.fault(b.stream, detailEmptyFramesFlood)
 	}
