@@ -21,12 +21,14 @@ import (
 //
 // What is not a bootstrap is put into the smallest one around it.
 
-// aroundNetwork has a chain of network filters.
+// aroundNetwork has a chain of network filters, and listener filters before it.
 const aroundNetwork = `
 static_resources:
   listeners:
   - name: front
     address: {socket_address: {address: 127.0.0.1, port_value: 0}}
+    listener_filters:
+      INSPECTORS
     filter_chains:
     - filters:
       FILTERS
@@ -138,6 +140,8 @@ func wrap(t *testing.T, example string) string {
 			return fill(aroundHTTP, map[string]string{"TABLE": fill(aroundRoute, nil), "FILTERS": chain(example, f.Terminal(), routerFilter)})
 		case extension.NetworkFilterFactory:
 			return fill(aroundNetwork, map[string]string{"FILTERS": chain(example, f.Terminal(), echoFilter)})
+		case extension.ListenerFilterFactory:
+			return fill(aroundNetwork, map[string]string{"INSPECTORS": chain(example, true, ""), "FILTERS": echoFilter})
 		case extension.AccessLoggerFactory:
 			return fill(aroundHTTP, map[string]string{"TABLE": fill(aroundRoute, nil), "LOGGERS": chain(example, true, ""), "FILTERS": routerFilter})
 		}
