@@ -2,8 +2,8 @@ package httpmsg
 
 // Append is Add for a field that was received, or comes on top of what was: where Envoy
 // has one field for all of that name in a request, or in a response, the value goes to
-// the end of the first one's, after a comma. Headers without :method and :status, as
-// trailers, keep all fields apart.
+// the end of the first one's, after a comma if neither is empty. Headers without :method
+// and :status, as trailers, keep all fields apart.
 func (h *Headers) Append(name, value string) { h.append(Lookup(name), name, value) }
 
 // AppendID is Append for a well-known name.
@@ -13,6 +13,9 @@ func (h *Headers) append(id ID, name, value string) {
 	i := h.joined(id, name)
 	if i < 0 {
 		h.add(id, name, value)
+		return
+	}
+	if value == "" {
 		return
 	}
 	f := &h.fields[i]

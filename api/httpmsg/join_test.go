@@ -43,6 +43,17 @@ func TestAppend(t *testing.T) {
 	}
 }
 
+func TestAppendEmpty(t *testing.T) {
+	h := new(Headers)
+	h.AddID(Method, "GET")
+	for _, v := range []string{"", "a", "", "b"} {
+		h.AppendID(UserAgent, v)
+	}
+	if got := h.Get(UserAgent); got != "a,b" || h.Len() != 2 {
+		t.Error(got)
+	}
+}
+
 // A name that is well-known must stand in the table of IDs: joinedName is not asked
 // about it.
 func TestJoinedNamesAreNoIDs(t *testing.T) {

@@ -212,6 +212,9 @@ func (c *ServerConnection) readHead(block []byte, h *httpmsg.Headers) (body fram
 	lineEnd := bytes.IndexByte(block, '\n')
 	line, err := parseRequestLine(trimCR(block[:lineEnd]), s)
 	if err != nil {
+		if line.bare {
+			countHead(c.meter(), &body)
+		}
 		return body, err
 	}
 	c.version, c.connect, c.head = line.version, line.method == "CONNECT", line.method == "HEAD"

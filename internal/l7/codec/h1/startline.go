@@ -12,6 +12,7 @@ import (
 type requestLine struct {
 	method, target string
 	version        protocol
+	bare           bool // it names none: HTTP/0.9
 }
 
 // A protocol is the version that a start line names.
@@ -57,7 +58,8 @@ func parseRequestLine(line []byte, s *Settings) (r requestLine, err *codec.Error
 		if _, err := parseTarget(&r, s); err != nil {
 			return r, err
 		}
-		return r, lowVersion() // HTTP/0.9
+		r.bare = true
+		return r, lowVersion()
 	}
 	var ok bool
 	if r.version, ok = protocolOf(version); !ok {
