@@ -137,14 +137,15 @@ func TestSplit(t *testing.T) {
 	all := recording(t)
 	for _, want := range all {
 		for at := range want.bytes {
-			r := newRig(t, fingerprints)
-			r.Receive(want.bytes[:at])
-			if at > 0 && r.Done && want.failure == "" {
-				t.Fatalf("%s: done after %d bytes", want.name, at)
+			if _, _, f := read(want.bytes[:at]); f != incomplete {
+				t.Fatalf("%s: failure %d after %d bytes", want.name, f, at)
 			}
-			r.Receive(want.bytes[at:])
-			r.check(t, &want)
 		}
+		r := newRig(t, fingerprints)
+		for _, b := range want.bytes {
+			r.Receive([]byte{b})
+		}
+		r.check(t, &want)
 	}
 	for _, want := range all[:5] {
 		for _, size := range []int{1, 2, 3, 50} {
