@@ -259,6 +259,7 @@ func (c *connection) abort(s *stream, reason httpmsg.ResetReason) {
 // resetStream ends a stream by RST_STREAM. Its decoder, if there is one, gets to know
 // the reason.
 func (c *connection) resetStream(s *stream, code ErrorCode, reason httpmsg.ResetReason, details string) {
+	s.countReset()
 	if s.id != 0 {
 		c.writer.rstStream(s.id, code)
 		c.stats.TxReset.Inc(c.shard)
@@ -279,10 +280,8 @@ func (c *connection) remove(s *stream) {
 		c.closed.add(s.id)
 	}
 	c.queue.remove(s)
-	if n := s.send.Len(); n > 0 {
-		c.stats.PendingSendBytes.Add(c.shard, -int64(n))
-		s.send.Drain(n)
-	}
+	c.stats.PendingSendBytes.Add(c.shard, -int64(s.send.Len()))
+	s.send.Drain(s.send.Len())
 	s.dropHeld()
 	c.reader.forget(s)
 	c.inbound.streamClosed(len(c.streams))

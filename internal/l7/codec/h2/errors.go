@@ -13,7 +13,6 @@ const (
 	detailUnknown          = "http2.unknown.nghttp2.error"
 	detailTooManyHeaders   = "http2.too_many_headers"
 	detailHeadersTooLarge  = "http2.header_list_size_too_large"
-	detailCookiesTooLarge  = "http2.cookies_total_bytes_too_large"
 	detailUnderscore       = "http2.unexpected_underscore"
 	detailEmptyFramesFlood = "http2.inbound_empty_frames_flood"
 	detailRemoteReset      = "http2.remote_reset"

@@ -1,6 +1,9 @@
 package h2
 
-import "github.com/nuncio-proxy/nuncio/api/buffer"
+import (
+	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+)
 
 // A receiveWindow is what the peer may send on a stream or connection.
 type receiveWindow struct {
@@ -217,7 +220,7 @@ func (c *connection) ExpireStalled() {
 			continue
 		}
 		c.stats.TxFlushTimeout.Inc(c.shard)
-		c.resetStream(s, NoError, 0, "")
+		c.resetStream(s, InternalError, httpmsg.ResetLocalReset, "")
 	}
 }
 

@@ -46,6 +46,7 @@ const (
 
 const (
 	frameHeaderLen = 9
+	rstStreamLen   = frameHeaderLen + 4
 	// maxFrame is the largest payload, in both directions: more than the default is
 	// neither announced nor used, so that streams take turns often.
 	maxFrame      = 16384

@@ -231,7 +231,9 @@ func (e *exchanger) DecodeTrailers(t *httpmsg.Headers) {
 	}
 }
 
-func (e *exchanger) DecodeMetadata(m *httpmsg.Headers) { e.u.note("* %s metadata%s", e.name, fieldsOf(m)) }
+func (e *exchanger) DecodeMetadata(m *httpmsg.Headers) {
+	e.u.note("* %s metadata%s", e.name, fieldsOf(m))
+}
 
 func (e *exchanger) OnProtocolError(err *codec.Error) {
 	e.over = true
@@ -405,4 +407,3 @@ func (p *peer) encode(fields [][2]string) []byte {
 	p.block.Reset()
 	return b
 }
-

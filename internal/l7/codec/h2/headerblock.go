@@ -121,12 +121,7 @@ func (c *connection) decodeBlock(p []byte) *codec.Error {
 	f.begin(c, s)
 	err := c.hpack.Decode(p, c.emit)
 	if s != nil && s.decoder != nil {
-		m := s.decoder.Meter()
-		m.Received += uint64(b.length)
-		if f.kind != isTrailers {
-			m.HeaderReceived += uint64(b.length)
-			m.DecompressedHeaderReceived += uint64(f.size)
-		}
+		s.decoder.Meter().DecompressedHeaderReceived += uint64(f.size)
 	}
 	if err != nil {
 		fail := c.goAwayError(CompressionError, err.Error())
@@ -144,6 +139,11 @@ func (c *connection) decodeBlock(p []byte) *codec.Error {
 	}
 	if f.fault != faultNone {
 		return c.onFault(s, f)
+	}
+	if s.decoder != nil {
+		m := s.decoder.Meter()
+		m.Received += uint64(b.length)
+		m.HeaderReceived += uint64(b.length)
 	}
 	if f.kind == isTrailers {
 		if s.length >= 0 && s.body < s.length {
@@ -179,9 +179,6 @@ func (c *connection) onFault(s *stream, f *section) *codec.Error {
 	case faultCount:
 		detail = detailTooManyHeaders
 		c.stats.HeaderOverflow.Inc(c.shard)
-	case faultCookies:
-		detail = detailCookiesTooLarge
-		c.stats.CookiesTooLarge.Inc(c.shard)
 	default:
 		detail = detailHeadersTooLarge
 		c.stats.HeaderListSizeTooLarge.Inc(c.shard)

@@ -168,7 +168,7 @@ func (l *loopback) disturb(c *call) {
 // TestLoopback sends many bodies there and back at once, with small windows, sockets
 // that block, readers that stop and streams that are reset.
 func TestLoopback(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			client, server := ClientDefaults(), ServerDefaults()
 			for _, s := range []*Settings{&client, &server} {

@@ -26,7 +26,6 @@ const (
 	faultMessage          // the fields make no message
 	faultFieldSize        // a field is too large
 	faultSize             // all are
-	faultCookies          // the cookies are
 	faultCount            // there are too many fields
 	faultUnderscore       // a name has an underscore
 )
@@ -48,9 +47,8 @@ type section struct {
 	seen    uint8 // the pseudo-headers, a bit for each ID
 	regular bool  // a field that is no pseudo-header came
 
-	cookies int    // bytes of them
-	cookie  string // the first crumb
-	crumbs  []byte // all of them joined, if there are several
+	cookie string // the first crumb
+	crumbs []byte // all of them joined, if there are several
 }
 
 func (f *section) init(s *Settings) {
@@ -63,7 +61,7 @@ func (f *section) init(s *Settings) {
 // begin gets ready for the next header section of s, which may be nil.
 func (f *section) begin(c *connection, s *stream) {
 	f.fault, f.cause, f.size, f.count, f.dropped, f.length = faultNone, "", 0, 0, 0, -1
-	f.seen, f.regular, f.cookies, f.cookie, f.crumbs = 0, false, 0, "", nil
+	f.seen, f.regular, f.cookie, f.crumbs = 0, false, "", nil
 	switch {
 	case s == nil:
 		f.kind, f.to = isNothing, nil
@@ -84,10 +82,8 @@ func (f *section) add(field hpack.Field) error {
 		return nil
 	}
 	f.count++
-	f.size += len(field.Name) + len(field.Value)
-	if field.ID == httpmsg.Cookie {
-		f.cookies += len(field.Value)
-	}
+	size := len(field.Name) + len(field.Value)
+	f.size += size
 	switch {
 	case len(field.Name) > f.maxField || len(field.Value) > f.maxField:
 		f.fail(faultFieldSize, "")
@@ -98,11 +94,11 @@ func (f *section) add(field hpack.Field) error {
 		f.addRegular(field)
 	}
 	switch {
+	case f.fault == faultField:
+		f.size -= size // as Envoy counts
 	case f.fault != faultNone:
 	case f.count > f.maxCount:
 		f.fail(faultCount, "")
-	case f.cookies > f.maxSize:
-		f.fail(faultCookies, "")
 	case f.size > f.maxSize:
 		f.fail(faultSize, "")
 	}

@@ -4,7 +4,6 @@ import "github.com/nuncio-proxy/nuncio/api/stats"
 
 // Stats holds the statistics of codecs, under "http2.".
 type Stats struct {
-	CookiesTooLarge                *stats.Counter
 	DroppedHeadersWithUnderscores  *stats.Counter
 	GoAwaySent                     *stats.Counter
 	HeaderListSizeTooLarge         *stats.Counter
@@ -31,11 +30,6 @@ type Stats struct {
 	DeferredStreamClose *stats.Gauge
 	PendingSendBytes    *stats.Gauge
 	StreamsActive       *stats.Gauge
-
-	CookieCount    stats.Histogram
-	CookieSize     stats.Histogram
-	HeaderCount    stats.Histogram
-	HeaderListSize stats.Histogram
 }
 
 // NewStats makes the statistics in scope, whose prefix ends where "http2." begins: ""
@@ -43,17 +37,22 @@ type Stats struct {
 // that speaks HTTP/2. The connections count as nghttp2's, Envoy's default codec.
 //
 // Some are there and never count: the connections of oghttp2; fields of streams that are
-// gone, which are not looked at; and the frames that wait, which are counted only when
-// there may be too many.
+// gone, which are not looked at; the frames that wait, which are counted only when there
+// may be too many; and what Envoy does not count either by default, all about cookies
+// and the histograms.
 func NewStats(scope stats.Scope) *Stats {
 	scope = scope.Scope("http2.")
 	scope.Counter("oghttp2_downstream_connections")
 	scope.Counter("oghttp2_upstream_connections")
 	scope.Counter("headers_cb_no_stream")
-	scope.Gauge("outbound_control_frames_active")
-	scope.Gauge("outbound_frames_active")
+	scope.Counter("cookies_total_bytes_too_large")
+	scope.Histogram("cookie_count", stats.Unspecified)
+	scope.Histogram("cookie_size", stats.Bytes)
+	scope.Histogram("header_count", stats.Unspecified)
+	scope.Histogram("header_list_size", stats.Bytes)
+	scope.Gauge("outbound_control_frames_active").Touch()
+	scope.Gauge("outbound_frames_active").Touch()
 	return &Stats{
-		CookiesTooLarge:                scope.Counter("cookies_total_bytes_too_large"),
 		DroppedHeadersWithUnderscores:  scope.Counter("dropped_headers_with_underscores"),
 		GoAwaySent:                     scope.Counter("goaway_sent"),
 		HeaderListSizeTooLarge:         scope.Counter("header_list_size_too_large"),
@@ -79,10 +78,5 @@ func NewStats(scope stats.Scope) *Stats {
 		DeferredStreamClose: scope.Gauge("deferred_stream_close"),
 		PendingSendBytes:    scope.Gauge("pending_send_bytes"),
 		StreamsActive:       scope.Gauge("streams_active"),
-
-		CookieCount:    scope.Histogram("cookie_count", stats.Unspecified),
-		CookieSize:     scope.Histogram("cookie_size", stats.Bytes),
-		HeaderCount:    scope.Histogram("header_count", stats.Unspecified),
-		HeaderListSize: scope.Histogram("header_list_size", stats.Bytes),
 	}
 }

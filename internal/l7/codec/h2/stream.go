@@ -183,12 +183,20 @@ func (s *stream) endStream() {
 	}
 }
 
+// countReset counts a RST_STREAM frame that is about to be sent.
+func (s *stream) countReset() {
+	if s.decoder != nil && s.id != 0 {
+		s.decoder.Meter().Sent += rstStreamLen
+	}
+}
+
 // Reset implements codec.Stream.
 func (s *stream) Reset(reason httpmsg.ResetReason) {
 	c := s.c
 	if !s.open || c.dead || c.server && s.localDone {
 		return
 	}
+	s.countReset()
 	s.decoder = nil // for which this is no news
 	c.resetStream(s, codeOf(reason), reason, "")
 	if !c.dispatching {
@@ -206,7 +214,7 @@ func codeOf(reason httpmsg.ResetReason) ErrorCode {
 	case httpmsg.ResetProtocolError:
 		return ProtocolError
 	default:
-		return NoError
+		return InternalError
 	}
 }
 
