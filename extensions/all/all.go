@@ -16,6 +16,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/fault"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpchttp1bridge"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpchttp1reversebridge"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpcjsontranscoder"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpcstats"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/grpcweb"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/headermutation"
@@ -97,6 +98,7 @@ func Factories() []extension.Factory {
 		fault.Factory{},
 		grpchttp1bridge.Factory{},
 		grpchttp1reversebridge.Factory{},
+		grpcjsontranscoder.Factory{},
 		grpcstats.Factory{},
 		grpcweb.Factory{},
 		headermutation.Factory{},

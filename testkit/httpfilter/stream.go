@@ -296,6 +296,7 @@ func (s *Stream) SendLocalReply(reply httpfilter.LocalReply) {
 	s.localBody.AppendString(reply.Body)
 	s.In.dead = true
 	if s.Out.seen != nil {
+		s.Out.seenTrailers = nil
 		s.Out.pass(&s.local, reply.Body == "")
 		s.Out.passData(&s.localBody, true)
 		return

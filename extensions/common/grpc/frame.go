@@ -79,6 +79,9 @@ func (c *Cutter) Next(p []byte) (data, rest []byte, first, last bool) {
 // there was data or the end of the frame, and the flags from the first byte on.
 func (c *Cutter) Header() *Header { return &c.header }
 
+// InHeader reports whether a frame has begun and its header is not complete.
+func (c *Cutter) InHeader() bool { return c.have > 0 && c.have < HeaderSize }
+
 // InMessage reports whether the header of a frame is complete and the frame is not.
 func (c *Cutter) InMessage() bool { return c.have == HeaderSize }
 
