@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	networkv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
+	sslv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/ssl/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
@@ -28,6 +29,9 @@ func Factories() []extension.Factory {
 		&factory{"transport_protocol", &networkv3.TransportProtocolInput{}, text(transportProtocol)},
 		&factory{"application_protocol", &networkv3.ApplicationProtocolInput{}, applicationProtocol},
 		&factory{"network_namespace", &networkv3.NetworkNamespaceInput{}, missing},
+		&factory{"uri_san", &sslv3.UriSanInput{}, certificate(uriSANs)},
+		&factory{"dns_san", &sslv3.DnsSanInput{}, certificate(dnsSANs)},
+		&factory{"subject", &sslv3.SubjectInput{}, certificate(subject)},
 		FilterState{},
 		DynamicMetadata{},
 		MetadataMatcher{},
