@@ -105,6 +105,10 @@ var (
 	timeLeft    = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )1[34]\d{3}\b`)
 	serviceTime = regexp.MustCompile(`(?im)^(x-envoy-upstream-service-time: )\d+`)
 	updated     = regexp.MustCompile(`("last_updated": ")[^"]*"`)
+	// What is left of the hundred years of a certificate.
+	daysLeft = regexp.MustCompile(`("days_until_expiration": ")\d{5}"`)
+	// The library of TLS says in its own words what is wrong.
+	tlsError = regexp.MustCompile(`(TLS_error:).*?(:TLS_error_end)`)
 	// Protobuf varies the start of its debug output so that nobody reads it.
 	debugMark = regexp.MustCompile(`goo\.gle/debug\w+ +`)
 	// What there is in admin is described in words of our own, and more of it.
@@ -139,6 +143,8 @@ func (n *names) normalize(text string) string {
 	text = updated.ReplaceAllString(text, `${1}NOW"`)
 	text = timeLeft.ReplaceAllString(text, "${1}15000 less what has passed")
 	text = serviceTime.ReplaceAllString(text, "${1}MS")
+	text = daysLeft.ReplaceAllString(text, `${1}DAYS"`)
+	text = tlsError.ReplaceAllString(text, "${1}WHY$2")
 	text = endpoints.ReplaceAllString(text, "${1}LIST")
 	text = debugMark.ReplaceAllString(text, "goo.gle/debug ")
 	text = requestID.ReplaceAllString(text, "UUID-$1")

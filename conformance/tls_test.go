@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -114,7 +115,7 @@ func handshake(raw net.Conn, config *tls.Config, server bool) (conn *tls.Conn, l
 		conn = tls.Client(raw, config)
 	}
 	if err := conn.Handshake(); err != nil {
-		return conn, "tls: " + tlsEnd(err), false
+		return conn, "tls: " + handshakeEnd(err), false
 	}
 	s := conn.ConnectionState()
 	line = fmt.Sprintf("tls: %s alpn=%s resumed=%v", tls.VersionName(s.Version), s.NegotiatedProtocol, s.DidResume)
@@ -145,6 +146,22 @@ func tlsEnd(err error) string {
 	}
 	return wireEnd(err)
 }
+
+// handshakeEnd tells why there is no connection. Whether an end is a reset depends on what
+// the proxy had read.
+func handshakeEnd(err error) string {
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "remote error":
+		return tlsEnd(err)
+	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "closed"
+	}
+	return "refused by this end"
+}
+
+// clientHello tells whether a peer that speaks no TLS was greeted with it.
+func clientHello(b []byte) bool { return len(b) > 2 && b[0] == 22 && b[1] == 3 }
 
 // writeFile replaces a file of the case at once, as something that waits for it expects.
 func writeFile(path, text string) error {

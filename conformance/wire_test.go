@@ -160,6 +160,7 @@ func (w *wire) sendH2(text string) error {
 	w.board.update(func() {
 		if w.h2 == nil {
 			w.speakH2()
+			w.h2.settled = w.sent // the script has begun with bytes of its own
 		}
 		b, err = w.h2.encode(text)
 		w.sent = true
@@ -261,12 +262,17 @@ func (w *wire) lines(n *names) []string {
 		return lines
 	case w.h2 != nil:
 		lines = append(lines, w.h2.lines(n)...)
+	case w.server && w.tls == "" && clientHello(w.got):
+		lines = append(lines, "what TLS begins with")
 	default:
 		lines = append(lines, n.lines(w.got)...)
 	}
 	end := w.end
-	if end == "" {
+	switch {
+	case end == "":
 		end = "open"
+	case end == "reset" && w.h2 != nil:
+		end = "fin" // a reset is the kernel's, if the proxy has not read what this peer answered by itself
 	}
 	return append(lines, "<"+end+">")
 }
