@@ -183,6 +183,7 @@ func (c *connection) onRSTStream(p []byte) *codec.Error {
 		if c.side.isIdle(id) {
 			return c.goAwayError(ProtocolError, "RST_STREAM: stream in idle")
 		}
+		c.closed.add(id)
 		return nil
 	}
 	c.stats.RxReset.Inc(c.shard)
@@ -324,7 +325,9 @@ func (c *connection) onWindowUpdate(p []byte) *codec.Error {
 	}
 	c.meterFrame(s)
 	if s.sendWindow += increment; s.sendWindow > maxWindow {
-		return c.streamFault(s, FlowControlError, "WINDOW_UPDATE: stream window overflow")
+		// The one fault of a frame that the RFC lets end no more than the stream.
+		c.resetStream(s, FlowControlError, httpmsg.ResetProtocolError, detailUnknown)
+		return nil
 	}
 	if s.send.Len() > 0 {
 		c.queue.push(s)
