@@ -42,6 +42,7 @@ func (s *stream) DecodeHeaders(end bool) {
 // serve takes the request, whose headers are complete, through the filters.
 func (s *stream) serve(end bool) {
 	s.request.headers, s.request.complete = &s.requestHeaders, end
+	s.grpc = isGRPC(&s.requestHeaders)
 	if !s.acceptRequest() {
 		return
 	}

@@ -401,6 +401,7 @@ func TestContinueIsAnswered(t *testing.T) {
 func TestGRPCLocalReply(t *testing.T) {
 	h := newHarness(t, nil, func(cb httpfilter.Callbacks) httpfilter.Filter {
 		return &scripted{cb: cb, name: "a", log: new([]string), decode: map[string]func(*scripted) int{"headers": func(f *scripted) int {
+			f.cb.RequestHeaders().Set(httpmsg.ContentType, "a/b") // what the request came as counts
 			f.cb.SendLocalReply(httpfilter.LocalReply{Status: 503, Body: "50% off", Details: "x y"})
 			return 1
 		}}}

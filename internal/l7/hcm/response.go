@@ -95,7 +95,7 @@ func (s *stream) makeLocalReply(from httpfilter.LocalReply) (end bool) {
 	}
 	s.replyBody = r.body
 	switch {
-	case s.request.headers != nil && isGRPC(s.request.headers):
+	case s.grpc:
 		s.grpcReply(h, &from, &r)
 		return true
 	case r.body == "":

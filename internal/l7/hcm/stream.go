@@ -58,6 +58,7 @@ type exchange struct {
 	downstreamHigh int
 
 	headersDone      bool // the request headers are complete
+	grpc             bool // the request is gRPC as it came, whatever filters make of it
 	responseStarted  bool // headers came from a filter
 	headersSent      bool // headers went to the codec
 	responseComplete bool

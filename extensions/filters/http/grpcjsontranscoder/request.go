@@ -128,7 +128,7 @@ func parseJSON(text []byte) (any, error) {
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Decoder returns it bare
+	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("Parsing terminated before end of input.")
 	}
 	return v, nil
