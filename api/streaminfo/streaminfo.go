@@ -214,8 +214,8 @@ type Connection struct {
 	RequestedServerName  string
 	TransportProtocol    string
 	ApplicationProtocols []string
-	// JA3 and JA4 are fingerprints of the client's TLS, where an inspector makes them.
-	JA3, JA4 string
+	// Fingerprints are those of the client's TLS, nil where no inspector makes them.
+	Fingerprints *Fingerprints
 	// TLS describes the session, nil without TLS or before it is agreed on.
 	TLS *TLS
 	// ProxyProtocol is the header in front of the connection's bytes, nil for none.

@@ -56,6 +56,9 @@ func (t *TLS) Local() *x509.Certificate {
 	return t.LocalCertificate
 }
 
+// Fingerprints tell TLS clients apart by how they begin; each is "" if it is not made.
+type Fingerprints struct{ JA3, JA4 string }
+
 // A ProxyProtocol is what a PROXY protocol header said, or is to say.
 type ProxyProtocol struct {
 	Source, Destination address.Address

@@ -25,8 +25,8 @@ func (t table) downstream() {
 		return roundTripTime, nil
 	}}
 	t.text("FILTER_CHAIN_NAME", func(s *streaminfo.Stream) string { return connection(s).FilterChainName })
-	t.text("TLS_JA3_FINGERPRINT", func(s *streaminfo.Stream) string { return connection(s).JA3 })
-	t.text("TLS_JA4_FINGERPRINT", func(s *streaminfo.Stream) string { return connection(s).JA4 })
+	t.text("TLS_JA3_FINGERPRINT", func(s *streaminfo.Stream) string { return fingerprints(s).JA3 })
+	t.text("TLS_JA4_FINGERPRINT", func(s *streaminfo.Stream) string { return fingerprints(s).JA4 })
 	t.text("LISTENER_NAME", func(s *streaminfo.Stream) string { return connection(s).ListenerName })
 	t.word("DOWNSTREAM_TRANSPORT_FAILURE_REASON", func(s *streaminfo.Stream) string { return connection(s).TransportFailure })
 	t.word("DOWNSTREAM_LOCAL_CLOSE_REASON", func(s *streaminfo.Stream) string { return connection(s).LocalCloseReason })
@@ -206,4 +206,11 @@ func roundTripTime(dst []byte, e *format.Entry) ([]byte, kind) {
 		return dst, missing
 	}
 	return strconv.AppendInt(dst, c.RTT.Milliseconds(), 10), literal
+}
+
+func fingerprints(s *streaminfo.Stream) streaminfo.Fingerprints {
+	if f := connection(s).Fingerprints; f != nil {
+		return *f
+	}
+	return streaminfo.Fingerprints{}
 }

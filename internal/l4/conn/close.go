@@ -69,7 +69,22 @@ func (c *Conn) delayPassed() {
 	if c.stats != nil && c.stats.DelayedCloseTimeouts != nil {
 		c.stats.DelayedCloseTimeouts.Inc(c.loop.Shard())
 	}
+	c.discardInput()
 	c.close(network.LocalClose, false, delayedCloseDetails)
+}
+
+// discardInput drops what the peer has sent since the output left. A socket that is
+// closed with bytes unread resets the connection, and the peer may lose the output.
+func (c *Conn) discardInput() {
+	var room [1][]byte
+	slices := c.in.Reserve(room[:0], 1)
+	for budget := event.MaxBytesPerTurn; budget > 0; {
+		n, err := c.socket.Read(slices)
+		if budget -= n; n == 0 || err != nil {
+			break
+		}
+	}
+	c.in.Commit(slices, 0)
 }
 
 // outputLeft goes on with a close when the write buffer is empty.

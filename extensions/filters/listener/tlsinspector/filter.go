@@ -7,6 +7,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
 // The lowest and highest version that a ClientHello may have.
@@ -64,11 +65,14 @@ func (f *filter) OnData(peeked []byte) network.FilterStatus {
 // found takes from a ClientHello what it says.
 func (f *filter) found(h *hello, shard int) network.FilterStatus {
 	c, info := f.config, f.cb.Info()
+	if c.ja3 || c.ja4 {
+		info.Fingerprints = new(streaminfo.Fingerprints)
+	}
 	if c.ja3 {
-		info.JA3 = h.ja3()
+		info.Fingerprints.JA3 = h.ja3()
 	}
 	if c.ja4 {
-		info.JA4 = h.ja4()
+		info.Fingerprints.JA4 = h.ja4()
 	}
 	alpn := h.alpn()
 	if alpn != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/testkit/listenerfilter"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
@@ -106,9 +107,9 @@ func (r rig) check(t *testing.T, want *recorded) {
 	if strings.HasPrefix(want.serverName, "invalid:") { // as access logs show it
 		name = want.serverName
 	}
-	if chain != want.chain || name != want.serverName || or(info.JA3) != want.ja3 || or(info.JA4) != want.ja4 ||
+	if chain != want.chain || name != want.serverName || or(prints(info).JA3) != want.ja3 || or(prints(info).JA4) != want.ja4 ||
 		r.counters() != want.counters || !strings.Contains(info.TransportFailure, want.failure) || (info.TransportFailure == "") != (want.failure == "") {
-		t.Errorf("%s: got %s|%s|%s|%s|%s|%s\nwant %+v", want.name, chain, info.RequestedServerName, info.JA3, info.JA4, info.TransportFailure, r.counters(), want)
+		t.Errorf("%s: got %s|%s|%s|%s|%s|%s\nwant %+v", want.name, chain, info.RequestedServerName, prints(info).JA3, prints(info).JA4, info.TransportFailure, r.counters(), want)
 	}
 	if len(r.Data) == 0 {
 		t.Error("bytes were taken away")
@@ -223,7 +224,7 @@ func TestSizes(t *testing.T) {
 		t.Errorf("%v, %s, %s, %s", r.Closed, r.counters(), r.failureReason(), r.stats)
 	}
 	r = newRig(t, msg(600, 256))
-	if r.Receive(hello); !r.Done || r.Connection.JA3+r.Connection.JA4 != "" ||
+	if r.Receive(hello); !r.Done || r.Connection.Fingerprints != nil ||
 		!slices.Equal(r.stats.Recorded("tls_inspector.bytes_processed"), []uint64{517}) {
 		t.Errorf("%v, %s, %s", r.Done, r.counters(), r.stats)
 	}
@@ -303,4 +304,11 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 	})
+}
+
+func prints(info *streaminfo.Connection) streaminfo.Fingerprints {
+	if info.Fingerprints == nil {
+		return streaminfo.Fingerprints{}
+	}
+	return *info.Fingerprints
 }
