@@ -61,6 +61,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/retry/host/omithostmetadata"
 	"github.com/nuncio-proxy/nuncio/extensions/retry/host/previoushosts"
 	"github.com/nuncio-proxy/nuncio/extensions/retry/priority/previouspriorities"
+	"github.com/nuncio-proxy/nuncio/extensions/transportsockets/rawbuffer"
 )
 
 // Factories returns a factory of each extension, for proxymain.Main.
@@ -134,5 +135,8 @@ func Factories() []extension.Factory {
 
 		pathmatch.Factory{},
 		pathrewrite.Factory{},
+
+		rawbuffer.Downstream{},
+		rawbuffer.Upstream{},
 	}, httpinputs.Factories(), networkinputs.Factories())
 }

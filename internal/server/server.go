@@ -228,7 +228,7 @@ func (s *Server) build(errs *conf.Errors) {
 	ctx.Clusters = s.clusters
 	ctx.GRPC = &asyncclient.Clients{Clusters: s.clusters, Formats: s.formats}
 	static := path.Field("static_resources")
-	s.parseClusters(static.Field("clusters"), errs)
+	s.parseClusters(ctx, static.Field("clusters"), errs)
 	ctx.Log = http
 	s.listeners = listener.NewManager(listener.Options{
 		Context: ctx, Main: s.main, Workers: s.workers, Resolve: extension.Unpack, Drain: s.drain,
@@ -241,7 +241,7 @@ func (s *Server) build(errs *conf.Errors) {
 }
 
 // parseClusters checks the clusters and makes their names known; start adds them.
-func (s *Server) parseClusters(path conf.Path, errs *conf.Errors) {
+func (s *Server) parseClusters(ctx extension.Context, path conf.Path, errs *conf.Errors) {
 	names := map[string]bool{}
 	for i, msg := range s.bootstrap.GetStaticResources().GetClusters() {
 		at := path.Index(i)
@@ -250,7 +250,7 @@ func (s *Server) parseClusters(path conf.Path, errs *conf.Errors) {
 		}
 		names[msg.GetName()] = true
 		s.clusters.Declare(msg.GetName())
-		if c := cluster.Parse(msg, s.registry, at, errs); c != nil {
+		if c := cluster.Parse(msg, ctx, at, errs); c != nil {
 			s.static = append(s.static, c)
 		}
 	}

@@ -1,23 +1,47 @@
 package listener
 
 import (
+	"slices"
+	"time"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	rawbufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/internal/l4/drain"
 )
 
 // A chain is a filter chain. It is immutable and shared by the workers.
 type chain struct {
-	name     string
-	msg      *listenerv3.FilterChain
-	builders []network.FilterBuilder
-	drain    *drain.Decision // of the connections that use the chain
+	name             string
+	msg              *listenerv3.FilterChain
+	builders         []network.FilterBuilder
+	transport        transport.ServerFactory // nil for a plain one
+	transportTimeout time.Duration           // for the transport to come up; 0: none
+	drain            *drain.Decision         // of the connections that use the chain
+	closers          []func()                // called when nobody uses the chain any more; main goroutine
+}
+
+// release tells what the chain was built of that no connection uses it any more. Main
+// goroutine.
+func (c *chain) release() {
+	for _, f := range c.closers {
+		f()
+	}
+	c.closers = nil
+}
+
+// releaseBut releases the chains that are not among kept.
+func releaseBut(chains, kept []*chain) {
+	for _, c := range chains {
+		if !slices.Contains(kept, c) {
+			c.release()
+		}
+	}
 }
 
 // chains reads the filter chains of cfg.
@@ -66,7 +90,7 @@ func (b *builder) chain(msg *listenerv3.FilterChain, path conf.Path) *chain {
 	}
 	b.check(msg, chainFields, path)
 	c := &chain{name: msg.GetName(), msg: msg, drain: b.options.newDrain(b.msg)}
-	b.transportSocket(msg, path.Field("transport_socket"))
+	b.transportSocket(c, path)
 	ctx := b.context
 	ctx.Listener.Drain = c.drain
 	for i, f := range msg.GetFilters() {
@@ -78,23 +102,14 @@ func (b *builder) chain(msg *listenerv3.FilterChain, path conf.Path) *chain {
 	return c
 }
 
-// transportSocket refuses all transport sockets but raw_buffer. A raw buffer
-// negotiates nothing, so transport_socket_connect_timeout never passes.
-func (b *builder) transportSocket(msg *listenerv3.FilterChain, path conf.Path) {
-	socket := msg.GetTransportSocket()
-	if socket == nil {
-		return
+// transportSocket reads what belongs to the transport of c.
+func (b *builder) transportSocket(c *chain, path conf.Path) {
+	c.transportTimeout = c.msg.GetTransportSocketConnectTimeout().AsDuration()
+	ctx := extension.TransportSocketContext{
+		Context: b.context.Context, Scope: b.context.Listener.Scope, ServerNames: c.msg.GetFilterChainMatch().GetServerNames(),
+		Closed: func(f func()) { c.closers = append(c.closers, f) },
 	}
-	if socket.GetTypedConfig() == nil {
-		if socket.GetName() != "envoy.transport_sockets.raw_buffer" {
-			b.errs.Add(path, "transport socket %s is not implemented", socket.GetName())
-		}
-		return
-	}
-	resolved := b.options.Resolve(socket.GetTypedConfig(), path.Field("typed_config"), b.errs)
-	if _, ok := resolved.(*rawbufferv3.RawBuffer); !ok && resolved != nil {
-		b.errs.Add(path.Field("typed_config"), "transport socket %s is not implemented", resolved.ProtoReflect().Descriptor().FullName())
-	}
+	c.transport = ctx.DownstreamTransportSocket(c.msg.GetTransportSocket(), path.Field("transport_socket"), b.errs)
 }
 
 // filter builds one network filter; nil means that errors were reported.

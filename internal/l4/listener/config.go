@@ -162,9 +162,21 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 
 // discard undoes the build of a config, which may be nil, that is of no use.
 func (c *config) discard(before *config) {
-	if c != nil && (before == nil || before.stats != c.stats) {
+	if c == nil {
+		return
+	}
+	releaseBut(c.chains, before.allChains())
+	if before == nil || before.stats != c.stats {
 		c.stats.scope.Close()
 	}
+}
+
+// allChains returns the filter chains of c, which may be nil.
+func (c *config) allChains() []*chain {
+	if c == nil {
+		return nil
+	}
+	return c.chains
 }
 
 // scopeName is the part of the names of statistics behind "listener.".

@@ -44,7 +44,7 @@ func TestConfigErrors(t *testing.T) {
 			at + "default_filter_chain.transport_socket.typed_config: transport socket " +
 				"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext is not implemented"},
 		{ok + `default_filter_chain {transport_socket {name: "envoy.transport_sockets.tls"}}`,
-			at + "default_filter_chain.transport_socket: transport socket envoy.transport_sockets.tls is not implemented"},
+			at + "default_filter_chain.transport_socket.typed_config: must be set"},
 		{ok + `default_filter_chain {ECHO ECHO}`, at + "default_filter_chain.filters[0]: terminal filter named echo of type " +
 			"envoy.filters.network.echo must be the last filter in a network filter chain"},
 		{ok + `default_filter_chain {filters {name: "x"}}`, at + "default_filter_chain.filters[0].typed_config: must be set"},

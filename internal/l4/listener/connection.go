@@ -65,6 +65,9 @@ func (c *connection) choose() bool {
 	stats.active.Inc(shard)
 	stats.workers[c.worker.index].total.Inc(shard)
 	stats.workers[c.worker.index].active.Inc(shard)
+	if ch.transport != nil {
+		c.conn.SetTransport(ch.transport.New(), ch.transportTimeout, stats.transportTimeout)
+	}
 	for _, build := range ch.builders {
 		build(c.conn, c.conn)
 	}

@@ -291,6 +291,7 @@ func (m *Manager) Remove(name string) bool {
 	m.stats.removed.Inc(m.shard())
 	m.stats.active.Set(uint64(len(m.active)))
 	if l.workers == nil {
+		releaseBut(l.config.chains, nil)
 		l.config.stats.scope.Close()
 		return true
 	}
@@ -303,12 +304,15 @@ func (m *Manager) Remove(name string) bool {
 // goroutine when all is closed.
 func (m *Manager) Close(done func()) {
 	all := m.active
+	var chains []*chain
 	for _, l := range m.active {
 		m.apply(l, nil, l.sets, nil)
+		chains = append(chains, l.config.chains...)
 	}
 	for _, d := range m.draining {
 		d.timer.Disable()
 		all = append(all, d.listener)
+		chains = append(chains, d.chains...)
 	}
 	m.active, m.draining = nil, nil
 	m.stats.active.Set(0)
@@ -319,5 +323,8 @@ func (m *Manager) Close(done func()) {
 				l.workers[i].closeConnections(func(*connection) bool { return true })
 			}
 		}
-	}, done)
+	}, func() {
+		releaseBut(chains, nil)
+		done()
+	})
 }

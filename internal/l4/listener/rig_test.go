@@ -37,6 +37,7 @@ import (
 
 // A rig is a manager with two workers, all of whose loops the test turns.
 type rig struct {
+	built   int // transports that are not released
 	t       *testing.T
 	now     time.Time
 	loops   []*event.Loop // main first
@@ -61,7 +62,7 @@ func newRig(t *testing.T) *rig {
 	}
 	r.server = drain.New(drain.Config{Time: time.Minute, Now: func() time.Time { return r.now }})
 	var registry extension.Registry
-	if err := registry.Add(echoFactory{}, pingFactory{r}); err != nil {
+	if err := registry.Add(echoFactory{}, pingFactory{r}, rawFactory{}, passwordFactory{r}); err != nil {
 		t.Fatal(err)
 	}
 	r.manager = NewManager(Options{

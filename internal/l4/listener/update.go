@@ -63,6 +63,7 @@ func (m *Manager) replace(old, l *listener) {
 		m.stats.inPlaceUpdated.Inc(m.shard())
 	}
 	if !m.started {
+		releaseBut(old.config.chains, l.config.chains)
 		return
 	}
 	l.workers, l.counts = old.workers, old.counts
@@ -108,6 +109,7 @@ func (m *Manager) closeRest(d *draining) {
 	m.onAllWorkers(func(i int) { d.listener.workers[i].closeConnections(gone) }, func() {
 		m.draining = slices.DeleteFunc(m.draining, func(other *draining) bool { return other == d })
 		m.gaugeDraining()
+		releaseBut(d.chains, nil)
 		if d.whole {
 			d.listener.config.stats.scope.Close()
 		}

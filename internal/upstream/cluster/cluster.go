@@ -29,6 +29,7 @@ type Cluster struct {
 
 	// owned by the main goroutine
 	members   members
+	matched   []*stats.Counter // by config.Transports' matches
 	byAddress map[address.Address]*host.Host
 	scopes    []stats.Scope
 	names     []*name // of DNS clusters
@@ -51,6 +52,7 @@ func newCluster(c *Config, o *Options) *Cluster {
 		return s
 	}
 	cl.members = newMembers(scope)
+	cl.matched = c.Transports.transportCounters(scope)
 	cl.stats = newStats(scope, sub)
 	for p := range cl.resources {
 		initResources(&cl.resources[p], c.Limits[p], sub("circuit_breakers."+upstream.Priority(p).String()+"."))
@@ -58,8 +60,9 @@ func newCluster(c *Config, o *Options) *Cluster {
 	cl.pools = connpool.Config{
 		Dial: connpool.NewDialer(connpool.DialConfig{
 			Socket: c.Socket, ConnectTimeout: c.Info.ConnectTimeout, BufferLimit: c.Info.PerConnectionBufferLimit,
-			NextID: o.NextConnectionID,
+			NextID: o.NextConnectionID, Transport: hostTransport,
 		}),
+		TransportKey:             transportKey,
 		Protocol:                 c.Protocol.Speaks,
 		HTTP1:                    &c.Protocol.Codec,
 		HTTP2:                    &c.Protocol.HTTP2,
@@ -153,11 +156,11 @@ func (c *Cluster) host(e *Endpoint, a address.Address) *host.Host {
 	}
 	config := e.Host
 	config.Address, config.Added = a, c.dispatcher.Now()
+	config.Transport = c.config.Transports.of(config.Metadata, c.matched, c.members.matched)
 	h := host.New(config)
 	for p := range c.resources {
 		h.SetPool(upstream.Priority(p), connpool.New(&c.pools, h, upstream.Priority(p), &c.resources[p]))
 	}
-	c.members.matched.Inc(stats.Any)
 	return h
 }
 
@@ -217,6 +220,7 @@ func (c *Cluster) close() {
 			one.Close()
 		}
 	}
+	c.config.Discard()
 	c.stats.NamedResponses.Close()
 	c.stats.GRPC.Close()
 	for _, s := range c.scopes {

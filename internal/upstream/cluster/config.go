@@ -6,7 +6,6 @@ import (
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	rawbufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -16,6 +15,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/addr"
 	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/connpool"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/lb"
 )
 
@@ -43,6 +43,7 @@ type Config struct {
 	Limits      [2]Limits // by upstream.Priority
 	Protocol    Protocol
 	Socket      sock.ConnectOptions
+	Transports  Transports
 }
 
 // Limits are the circuit breakers of a priority.
@@ -56,7 +57,7 @@ type Limits struct {
 // Fields lists the fields that are implemented, of all messages that this package
 // reads.
 func Fields() []conf.Fields {
-	return append([]conf.Fields{clusterFields(), rawBufferFields(), dnsClusterFields(), loadAssignmentFields()}, append(balancingFields(), protocolFields()...)...)
+	return append([]conf.Fields{clusterFields(), dnsClusterFields(), loadAssignmentFields()}, append(balancingFields(), protocolFields()...)...)
 }
 
 func clusterFields() conf.Fields {
@@ -79,15 +80,12 @@ func clusterFields() conf.Fields {
 		"wait_for_warm_on_init", "cleanup_interval", "metadata.filter_metadata", "ignore_health_on_host_removal",
 		"upstream_bind_config.source_address", "upstream_bind_config.freebind", "upstream_bind_config.socket_options",
 		"upstream_connection_options.tcp_keepalive", "transport_socket",
+		"transport_socket_matches.name", "transport_socket_matches.match", "transport_socket_matches.transport_socket",
 	}}
 }
 
-func rawBufferFields() conf.Fields {
-	return conf.Fields{Message: "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"}
-}
-
 // ParseAll reads the clusters of a list, whose names must differ. Main goroutine.
-func ParseAll(msgs []*clusterv3.Cluster, registry *extension.Registry, path conf.Path, errs *conf.Errors) []*Config {
+func ParseAll(msgs []*clusterv3.Cluster, ctx extension.Context, path conf.Path, errs *conf.Errors) []*Config {
 	var configs []*Config
 	seen := map[string]bool{}
 	for i, msg := range msgs {
@@ -96,16 +94,17 @@ func ParseAll(msgs []*clusterv3.Cluster, registry *extension.Registry, path conf
 			continue
 		}
 		seen[msg.GetName()] = true
-		if c := Parse(msg, registry, path.Index(i), errs); c != nil {
+		if c := Parse(msg, ctx, path.Index(i), errs); c != nil {
 			configs = append(configs, c)
 		}
 	}
 	return configs
 }
 
-// Parse reads the configuration of a cluster, with the extensions of registry. What is wrong with it goes to errs;
-// the result is nil then. Main goroutine.
-func Parse(msg *clusterv3.Cluster, registry *extension.Registry, path conf.Path, errs *conf.Errors) *Config {
+// Parse reads the configuration of a cluster. ctx.Stats is the root scope. What is wrong
+// goes to errs; the result is nil then. Who does not pass the result to Manager.Add
+// calls its Discard. Main goroutine.
+func Parse(msg *clusterv3.Cluster, ctx extension.Context, path conf.Path, errs *conf.Errors) *Config {
 	before := len(*errs)
 	conf.Check(msg, clusterFields(), path, errs)
 	c := &Config{Message: msg, Info: info(msg), WaitForWarm: msg.GetWaitForWarmOnInit() == nil || msg.GetWaitForWarmOnInit().GetValue()}
@@ -119,17 +118,24 @@ func Parse(msg *clusterv3.Cluster, registry *extension.Registry, path conf.Path,
 	c.Endpoints = parseLoadAssignment(msg.GetLoadAssignment(), c.Discovery, path.Field("load_assignment"), errs)
 	c.Balancing = parseBalancing(msg, path, errs)
 	c.Limits = parseLimits(msg.GetCircuitBreakers())
-	c.Protocol = parseProtocol(msg, registry, path, errs)
+	c.Protocol = parseProtocol(msg, ctx.Registry, path, errs)
 	c.Info.MaxResponseHeadersKB = c.Protocol.Codec.MaxHeadersKB
 	c.Info.MaxStreamDuration = c.Protocol.MaxStreamDuration
 	c.Info.PicksByHash = c.Balancing.Policy == lb.RingHash || c.Balancing.Policy == lb.Maglev
 	c.Socket = parseSocket(msg, path, errs)
-	checkTransportSocket(msg.GetTransportSocket(), path.Field("transport_socket"), errs)
+	c.Transports = parseTransports(msg, ctx, c.Info.ObservabilityName, path, errs)
+	if c.Protocol.Speaks == connpool.ByALPN && len(*errs) == before {
+		c.Transports.checkALPN(c.Info.Name, path, errs)
+	}
 	if len(*errs) > before {
+		c.Discard()
 		return nil
 	}
 	return c
 }
+
+// Discard lets go what Parse took, of a configuration that is not used. Main goroutine.
+func (c *Config) Discard() { c.Transports.release() }
 
 func info(msg *clusterv3.Cluster) upstream.Info {
 	i := upstream.Info{
@@ -220,23 +226,4 @@ func parseSocket(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) sock
 		o.Source = spec.Address
 	}
 	return o
-}
-
-func checkTransportSocket(msg *corev3.TransportSocket, path conf.Path, errs *conf.Errors) {
-	switch {
-	case msg == nil:
-	case msg.GetTypedConfig() == nil:
-		if msg.GetName() != "envoy.transport_sockets.raw_buffer" {
-			errs.Add(path, "transport socket %s is not implemented", msg.GetName())
-		}
-	default:
-		at := path.Field("typed_config")
-		switch m := extension.Unpack(msg.GetTypedConfig(), at, errs).(type) {
-		case nil:
-		case *rawbufferv3.RawBuffer:
-			conf.Check(m, rawBufferFields(), at, errs)
-		default:
-			errs.Add(at, "transport socket %s is not implemented", m.ProtoReflect().Descriptor().FullName())
-		}
-	}
 }

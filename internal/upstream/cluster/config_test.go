@@ -17,7 +17,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
-	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/protoconv"
 )
@@ -34,7 +33,7 @@ func load(t *testing.T, yaml string) *clusterv3.Cluster {
 func mustParse(t *testing.T, yaml string) *Config {
 	t.Helper()
 	var errs conf.Errors
-	c := Parse(load(t, yaml), new(extension.Registry), conf.Path{}, &errs)
+	c := Parse(load(t, yaml), testContext(), conf.Path{}, &errs)
 	if c == nil {
 		t.Fatalf("%s\n%v", yaml, errs)
 	}
@@ -151,6 +150,7 @@ func TestCorpus(t *testing.T) {
 		{"name: a\ntransport_socket: {name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer}}", ""},
 		{"name: a\ntransport_socket: {name: x, typed_config: {'@type': type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext}}",
 			"transport_socket.typed_config: transport socket envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext is not implemented"},
+		{"name: a\ntransport_socket: {name: envoy.transport_sockets.tls}", "transport_socket.typed_config: must be set"},
 		{"name: a\nupstream_bind_config: {source_address: {address: 10.0.0.9, port_value: 0}}\nupstream_connection_options: {tcp_keepalive: {keepalive_time: 5}}", ""},
 		{"name: a\nupstream_bind_config: {source_address: {address: name, port_value: 0}}", "upstream_bind_config.source_address.address: malformed IP address: name"},
 		{"name: a\ndns_failure_refresh_rate: {base_interval: 5s, max_interval: 1s}\ntype: STRICT_DNS",
@@ -159,7 +159,7 @@ func TestCorpus(t *testing.T) {
 	} {
 		msg := load(t, tc.yaml)
 		var errs conf.Errors
-		c := Parse(msg, new(extension.Registry), conf.Path{}, &errs)
+		c := Parse(msg, testContext(), conf.Path{}, &errs)
 		if got := errs.Error(); got != tc.want || (c == nil) != (tc.want != "") {
 			t.Errorf("%s\ngot\n%s\nwant\n%s", tc.yaml, got, tc.want)
 		}
@@ -200,7 +200,7 @@ func TestOldProtocolFields(t *testing.T) {
 
 func TestParseAll(t *testing.T) {
 	var errs conf.Errors
-	got := ParseAll([]*clusterv3.Cluster{{Name: "a"}, {Name: "b"}, {Name: "a"}}, new(extension.Registry), conf.Path{}.Field("clusters"), &errs)
+	got := ParseAll([]*clusterv3.Cluster{{Name: "a"}, {Name: "b"}, {Name: "a"}}, testContext(), conf.Path{}.Field("clusters"), &errs)
 	if len(got) != 2 || errs.Error() != `clusters[2].name: duplicate cluster "a"` {
 		t.Error(len(got), errs)
 	}
@@ -218,7 +218,7 @@ func TestWhatTheRouterReads(t *testing.T) {
 				BudgetPercent: &typev3.Percent{Value: 50}, MinRetryConcurrency: wrapperspb.UInt32(7),
 			}},
 		}},
-	}, new(extension.Registry), conf.Path{}, &errs)
+	}, testContext(), conf.Path{}, &errs)
 	if c == nil {
 		t.Fatal(errs.Err())
 	}

@@ -9,7 +9,6 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
-	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/protoconv"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
@@ -28,7 +27,7 @@ func TestHashingAsEnvoy(t *testing.T) {
 		t.Fatal(err)
 	}
 	var errs conf.Errors
-	configs := ParseAll(msg.GetClusters(), new(extension.Registry), conf.Path{}, &errs)
+	configs := ParseAll(msg.GetClusters(), testContext(), conf.Path{}, &errs)
 	if errs.Err() != nil {
 		t.Fatal(errs)
 	}

@@ -83,6 +83,9 @@ func (m *Manager) Add(c *Config, ready func()) bool {
 		old = (*m.active.Load())[name]
 	}
 	if old != nil && proto.Equal(old.cluster.config.Message, c.Message) {
+		if old.cluster.config != c {
+			c.Discard()
+		}
 		old.cluster.whenReady(ready)
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
 
@@ -31,6 +32,8 @@ type Config struct {
 	Metadata map[string]*structpb.Struct
 	// Health holds the flags that the configuration gives.
 	Health HealthFlags
+	// Transport makes the transports of connections to the host; nil for plain ones.
+	Transport transport.ClientFactory
 }
 
 // Stats counts what happens with a host, exactly and for the whole process. Any
@@ -108,6 +111,10 @@ func (h *Host) Zone() string { return h.config.Locality.Zone }
 
 // Metadata implements upstream.Host.
 func (h *Host) Metadata() map[string]*structpb.Struct { return h.config.Metadata }
+
+// Transport returns what makes the transports of connections to the host, nil for plain
+// ones.
+func (h *Host) Transport() transport.ClientFactory { return h.config.Transport }
 
 // RecordResponse implements upstream.Host.
 func (h *Host) RecordResponse(_ int, status int, failed bool) {
