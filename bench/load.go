@@ -31,13 +31,25 @@ const (
 type loadSpec struct {
 	Port     int
 	Request  []byte
-	Reply    int // length of a reply without a head (echo); 0 for HTTP
+	Reply    int     // length of a reply without a head (echo); 0 for HTTP
+	TLS      bool    // connections use TLS
+	H2       *h2Spec // HTTP/2, with these requests; nil: Request
 	Conns    int
+	Streams  int     // requests at a time on each connection
 	NewConn  bool    // a new connection for each request
+	Resume   bool    // with TLS and NewConn: handshakes resume a session
 	Rate     float64 // requests per second whatever the answers do; 0: each connection sends when it is answered
 	Duration time.Duration
 
 	ProxyPID, UpstreamPID int // whose CPU time to take over the measured window; 0: nobody's
+}
+
+// protocol is what ALPN is to negotiate.
+func (s *loadSpec) protocol() string {
+	if s.H2 != nil {
+		return protocolHTTP2
+	}
+	return protocolHTTP1
 }
 
 // loadResult is what the load process prints.
@@ -50,19 +62,22 @@ type loadResult struct {
 	P50, P99                     time.Duration
 }
 
-// A loader drives Conns connections from one thread. With a rate it is an open
-// loop: request k is due at start + k/rate, waits for a free connection if there
-// is none, and its latency counts from when it was due, so a proxy that stalls
-// pays for all requests that it kept waiting.
+// A loader drives Conns connections from one thread, with Streams slots each.
+// With a rate it is an open loop: request k is due at start + k/rate, waits for a free slot if there is none, and
+// its latency counts from when it was due, so a proxy that stalls pays for all
+// requests that it kept waiting.
 type loader struct {
 	spec   loadSpec
 	poller *poller
 	epoch  time.Time // of now()
-	slots  []slot
-	idle   []int // a ring of the numbers of idle slots: the longest idle is next
-	head   int   // the ring's first
+	links  []link
+	slots  []slot // link i has Streams of them, from i*Streams on
+	idle   []int  // a ring of the numbers of idle slots: the longest idle is next
+	head   int    // the ring's first
 	nIdle  int
 	opened int
+	output []int // the numbers of links that have some
+	done   []int // of streams, within one event
 	buf    [64 << 10]byte
 
 	// Of the phase under way.
@@ -73,14 +88,11 @@ type loader struct {
 	first    error
 }
 
-// A slot is a connection with at most one request under way.
+// A slot carries one request at a time.
 type slot struct {
-	fd       int   // -1 when not connected
-	pending  bool  // the request is to be written
 	waiting  bool  // a request is under way
 	answered bool  // at least once
 	due      int64 // when the request under way should have been sent
-	response response
 }
 
 // loadMain runs the measurement that arg (JSON) describes and prints its result.
@@ -89,7 +101,11 @@ func loadMain(arg string) error {
 	if err := json.Unmarshal([]byte(arg), &spec); err != nil {
 		return err
 	}
-	result, err := runLoad(spec)
+	run := runLoad
+	if spec.TLS && spec.NewConn {
+		run = runHandshakes
+	}
+	result, err := run(spec)
 	if err != nil {
 		return err
 	}
@@ -102,12 +118,15 @@ func runLoad(spec loadSpec) (loadResult, error) {
 		return loadResult{}, err
 	}
 	defer syscall.Close(p.fd)
+	n := spec.Conns * spec.Streams
 	l := &loader{
 		spec: spec, poller: p, epoch: time.Now(),
-		slots: make([]slot, spec.Conns), idle: make([]int, spec.Conns),
+		links: make([]link, spec.Conns), slots: make([]slot, n), idle: make([]int, n),
+	}
+	for i := range l.links {
+		l.links[i].fd = -1
 	}
 	for i := range l.slots {
-		l.slots[i].fd = -1
 		l.release(i)
 	}
 	defer l.close()
@@ -118,10 +137,8 @@ func runLoad(spec loadSpec) (loadResult, error) {
 }
 
 func (l *loader) close() {
-	for _, s := range l.slots {
-		if s.fd >= 0 {
-			syscall.Close(s.fd)
-		}
+	for i := range l.links {
+		l.links[i].close()
 	}
 }
 
@@ -243,15 +260,13 @@ func (l *loader) turn(until int64) error {
 	}
 	for _, ev := range events {
 		i := int(ev.Fd)
-		if l.slots[i].fd < 0 {
+		if l.links[i].fd < 0 {
 			continue // closed earlier in this turn
 		}
-		if done, err := l.progress(&l.slots[i]); err != nil {
+		if err := l.progress(i); err != nil {
 			l.fail(i, err)
-		} else if done {
-			l.complete(i)
-			l.dispatch(l.now())
 		}
+		l.dispatch(l.now())
 	}
 	if l.errors > maxErrors {
 		return fmt.Errorf("%d requests failed, the first: %w", l.errors, l.first)
@@ -259,121 +274,103 @@ func (l *loader) turn(until int64) error {
 	return nil
 }
 
-// dispatch starts requests on idle slots, as many as the schedule has due.
+// dispatch starts requests on idle slots, as many as the schedule has due, and
+// writes them.
 func (l *loader) dispatch(now int64) {
 	for l.nIdle > 0 && l.errors <= maxErrors && l.schedule.take(now) {
 		i := l.idle[l.head]
 		l.head = (l.head + 1) % len(l.idle)
 		l.nIdle--
-		s := &l.slots[i]
-		s.due = l.schedule.taken
-		s.waiting, s.pending = true, true
-		s.response.reset(l.spec.Reply)
-		if s.fd < 0 {
-			if err := l.connect(i); err != nil {
-				l.fail(i, err)
-				continue
-			}
+		l.slots[i].due = l.schedule.taken
+		l.slots[i].waiting = true
+		if err := l.start(i); err != nil {
+			l.fail(i/l.spec.Streams, err)
 		}
-		if err := l.send(s); err != nil {
+	}
+	for _, i := range l.output {
+		k := &l.links[i]
+		k.queued = false
+		if k.fd < 0 {
+			continue
+		}
+		if err := k.send(); err != nil {
 			l.fail(i, err)
 		}
+	}
+	l.output = l.output[:0]
+}
+
+// start puts a request into the output of the slot's link.
+func (l *loader) start(slot int) error {
+	i := slot / l.spec.Streams
+	k := &l.links[i]
+	if k.fd < 0 {
+		if err := l.connect(i); err != nil {
+			return err
+		}
+	}
+	l.queue(i)
+	return k.request(&l.spec, slot%l.spec.Streams)
+}
+
+func (l *loader) queue(i int) {
+	if !l.links[i].queued {
+		l.links[i].queued = true
+		l.output = append(l.output, i)
 	}
 }
 
 func (l *loader) connect(i int) error {
 	l.opened++
-	fd, err := connect(l.spec.Port, byte(1+l.opened%64))
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+	if err := l.links[i].open(&l.spec, byte(1+l.opened%64)); err != nil {
+		return err
 	}
-	l.slots[i].fd = fd
-	return l.poller.add(fd, i, syscall.EPOLLIN|syscall.EPOLLOUT|edgeTriggered)
+	return l.poller.add(l.links[i].fd, i, syscall.EPOLLIN|syscall.EPOLLOUT|edgeTriggered)
 }
 
-// send writes the request if the connection is established. On loopback it
-// usually is at once.
-func (l *loader) send(s *slot) error {
-	n, errno := write(s.fd, l.spec.Request)
-	switch {
-	case errno == syscall.EAGAIN:
-		return nil // EPOLLOUT follows
-	case errno != 0:
-		return fmt.Errorf("write: %w", errno)
-	case n < len(l.spec.Request):
-		return fmt.Errorf("short write")
+// progress handles an event of a link.
+func (l *loader) progress(i int) (err error) {
+	k := &l.links[i]
+	if err := k.send(); err != nil {
+		return err
 	}
-	s.pending = false
-	return nil
-}
-
-// progress handles an event of s and reports whether its request is answered.
-func (l *loader) progress(s *slot) (done bool, err error) {
-	if s.pending {
-		if err := l.send(s); err != nil || s.pending {
-			return false, err
-		}
+	l.done, err = k.receive(l.buf[:], l.done[:0])
+	for _, stream := range l.done {
+		l.complete(i*l.spec.Streams + stream)
 	}
-	for {
-		var n, size int
-		var errno syscall.Errno
-		big := s.waiting && s.response.body >= discardFrom
-		if size = len(l.buf); big {
-			size = s.response.body
-			n, errno = discard(s.fd, size)
-		} else {
-			n, errno = read(s.fd, l.buf[:])
-		}
-		switch {
-		case errno == syscall.EAGAIN:
-			return false, nil
-		case errno != 0:
-			return false, fmt.Errorf("read: %w", errno)
-		case n == 0:
-			return false, fmt.Errorf("connection closed by the proxy")
-		case !s.waiting:
-			return false, errExcess
-		case big:
-			s.response.body -= n
-			done = s.response.body == 0
-		default:
-			if done, err = s.response.feed(l.buf[:n]); err != nil {
-				return false, err
-			}
-		}
-		if done || n < size {
-			return done, nil
-		}
+	if err == nil && len(k.out) > 0 {
+		l.queue(i)
 	}
+	return err
 }
 
 func (l *loader) complete(i int) {
 	s := &l.slots[i]
+	k := &l.links[i/l.spec.Streams]
 	l.latency.record(l.now() - s.due)
 	l.requests++
 	s.waiting, s.answered = false, true
+	k.busy--
 	if l.spec.NewConn {
-		syscall.Close(s.fd)
-		s.fd = -1
+		k.close()
 	}
 	l.release(i)
 }
 
-// fail closes a slot's connection. A proxy may close an idle one; anything
-// else is an error.
+// fail closes a link. A proxy may close an idle one; anything else is an error
+// of the requests under way.
 func (l *loader) fail(i int, err error) {
-	s := &l.slots[i]
-	if s.fd >= 0 {
-		syscall.Close(s.fd)
-		s.fd = -1
+	l.links[i].close()
+	l.links[i].busy = 0
+	for slot := i * l.spec.Streams; slot < (i+1)*l.spec.Streams; slot++ {
+		if !l.slots[slot].waiting {
+			continue
+		}
+		l.slots[slot].waiting = false
+		l.errors++
+		if l.first == nil {
+			l.first = err
+		}
+		l.release(slot)
 	}
-	if !s.waiting {
-		return
-	}
-	s.waiting, s.pending = false, false
-	l.errors++
-	if l.first == nil {
-		l.first = err
-	}
-	l.release(i)
 }

@@ -36,30 +36,43 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
-// TestLoad runs every kind of load on the upstream itself.
-func TestLoad(t *testing.T) {
-	u, ports, err := newUpstream()
+// startTestUpstream serves until the test binary ends.
+func startTestUpstream(t *testing.T) upstreamPorts {
+	t.Helper()
+	dir := t.TempDir()
+	if err := writeCertificates(dir); err != nil {
+		t.Fatal(err)
+	}
+	u, ports, err := newUpstream(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	go u.serve() // until the test binary ends
+	go u.serve()
+	return ports
+}
+
+// TestLoad runs every kind of load on the upstream itself.
+func TestLoad(t *testing.T) {
+	ports := startTestUpstream(t)
 	for _, s := range scenarios() {
 		for _, c := range s.cases {
 			for name, rate := range map[string]float64{"closed": 0, "open": 100} {
+				if c.newConn && s.cert != "" && rate > 0 {
+					continue // handshakes are not done at a rate
+				}
 				t.Run(c.name+"/"+name, func(t *testing.T) {
 					t.Parallel()
-					port := ports.HTTP
-					if s.echo {
-						port = ports.Echo
+					spec := c.spec(s)
+					spec.Port, spec.Conns, spec.Rate, spec.Duration = ports[s.direct()], 4, rate, 100*time.Millisecond
+					run := runLoad
+					if spec.TLS && spec.NewConn {
+						run = runHandshakes
 					}
-					r, err := runLoad(loadSpec{
-						Port: port, Request: c.request(), Reply: c.replyLength(),
-						Conns: 4, NewConn: c.newConn, Rate: rate, Duration: 100 * time.Millisecond,
-					})
+					r, err := run(spec)
 					if err != nil {
 						t.Fatal(err)
 					}
-					if r.Requests == 0 || r.Errors != 0 || r.Unfinished != 0 || r.P99 < r.P50 || r.P50 <= 0 {
+					if r.Requests == 0 || r.Errors != 0 || r.Unfinished != 0 || r.P99 < r.P50 {
 						t.Errorf("%+v", r)
 					}
 				})
@@ -70,13 +83,38 @@ func TestLoad(t *testing.T) {
 
 // TestLoadCountsFailures loads an echo server as if it spoke HTTP.
 func TestLoadCountsFailures(t *testing.T) {
-	u, ports, err := newUpstream()
-	if err != nil {
-		t.Fatal(err)
+	ports := startTestUpstream(t)
+	for name, spec := range map[string]loadSpec{
+		"HTTP/1.1": {Request: loadCase{path: "/"}.request()},
+		"HTTP/2":   {H2: &h2Spec{Scheme: "http", Path: "/", Body: smallBody}},
+		"TLS":      {TLS: true, Request: loadCase{path: "/"}.request()},
+	} {
+		spec.Port, spec.Conns, spec.Streams, spec.Duration = ports[serveEcho], 2, 2, time.Millisecond
+		if spec.H2 == nil {
+			spec.Streams = 1
+		}
+		if _, err := runLoad(spec); err == nil {
+			t.Errorf("%s: requests that fail are not reported", name)
+		}
 	}
-	go u.serve()
-	_, err = runLoad(loadSpec{Port: ports.Echo, Request: loadCase{path: "/"}.request(), Conns: 2, Duration: time.Millisecond})
-	if err == nil {
-		t.Error("requests that fail are not reported")
+	spec := loadSpec{TLS: true, NewConn: true, Port: ports[serveEcho], Conns: 1, Streams: 1, Duration: 50 * time.Millisecond}
+	if r, err := runHandshakes(spec); err == nil && (r.Errors == 0 || r.Requests != 0 || r.FirstError == "") {
+		t.Errorf("handshakes that fail are not reported: %+v", r)
+	}
+}
+
+// TestIdle opens idle connections of every kind.
+func TestIdle(t *testing.T) {
+	ports := startTestUpstream(t)
+	for _, s := range memoryScenarios() {
+		spec := s.cases[0].spec(s)
+		spec.Port, spec.Conns = ports[s.direct()], 10
+		links, err := openIdle(&spec)
+		if err != nil || len(links) != 10 {
+			t.Errorf("%s: %d connections, %v", s.name, len(links), err)
+		}
+		for i := range links {
+			links[i].close()
+		}
 	}
 }

@@ -32,13 +32,13 @@ type options struct {
 
 func parseFlags() (options, error) {
 	var o options
-	flag.StringVar(&o.scenarios, "scenario", "all", "comma-separated scenarios: "+strings.Join(scenarioNames(), ","))
+	flag.StringVar(&o.scenarios, "scenario", "all", "comma-separated scenarios or groups of them: "+strings.Join(scenarioNames(), ",")+"; "+strings.Join(scenarioGroups(), ","))
 	flag.StringVar(&o.peers, "peers", "nuncio,envoy,haproxy,nginx", "comma-separated proxies; \"direct\" is the load generator on the upstream, with no proxy")
 	flag.StringVar(&o.nuncio, "nuncio", "", "nuncio binary to measure (default: build ./cmd/nuncio)")
 	flag.StringVar(&o.json, "json", "", "file to write every sample to")
 	flag.StringVar(&o.proxyCPU, "proxy-cpu", fmt.Sprint(min(1, runtime.NumCPU()-1)), "CPU of the proxy")
 	flag.StringVar(&o.loadCPU, "load-cpu", "0", "CPU of the load generator and the upstream")
-	flag.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement")
+	flag.DurationVar(&o.duration, "duration", 2*time.Second, "length of one measurement")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; the median of them is reported")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -65,7 +65,7 @@ func run() error {
 		case loadCommand:
 			return loadMain(os.Args[2])
 		case upstreamCommand:
-			return upstreamMain()
+			return upstreamMain(os.Args[2])
 		}
 	}
 	o, err := parseFlags()
@@ -99,6 +99,9 @@ func run() error {
 	}
 	peers, err := selectPeers(ctx, o.peers, o.nuncio)
 	if err != nil {
+		return err
+	}
+	if err := writeCertificates(dir); err != nil {
 		return err
 	}
 	b := &bench{options: o, self: self, dir: dir, peers: peers}

@@ -58,6 +58,17 @@ func selectPeers(ctx context.Context, list, nuncio string) ([]peer, error) {
 	return peers, nil
 }
 
+// cannot returns why the peer is left out of s, "" if it is not.
+func (p peer) cannot(s scenario) string {
+	if p.name == "nginx" && s.upstream.isH2() && s.upstream != serveGRPC {
+		return "it speaks HTTP/2 to gRPC servers only"
+	}
+	if p.name == "direct" && s.idle {
+		return "there is no proxy whose memory to read"
+	}
+	return ""
+}
+
 // findBinary looks where setup.sh installs.
 func findBinary(ctx context.Context, name string) (string, error) {
 	dir, err := exec.CommandContext(ctx, "go", "list", "-f", "{{.Dir}}", modulePath+"/bench").Output()
@@ -150,12 +161,9 @@ func (p *proxy) cpuPID() int {
 
 // startProxy runs the peer for s and waits until it listens.
 func (b *bench) startProxy(ctx context.Context, p peer, s scenario) (*proxy, error) {
-	upstream := b.ports.HTTP
-	if s.echo {
-		upstream = b.ports.Echo
-	}
+	upstream := b.ports[s.upstream]
 	if p.name == "direct" {
-		return &proxy{port: upstream}, nil
+		return &proxy{port: b.ports[s.direct()]}, nil
 	}
 	port, err := freePort()
 	if err != nil {
@@ -195,7 +203,10 @@ func (b *bench) writeConfig(path string, port, upstream int, s scenario) error {
 		return err
 	}
 	defer f.Close()
-	return t.Execute(f, map[string]any{"Dir": b.dir, "Port": port, "Upstream": upstream, "TCP": s.tcp, "Routes": s.table})
+	return t.Execute(f, map[string]any{
+		"Dir": b.dir, "Port": port, "Upstream": upstream, "TCP": s.tcp, "Routes": s.table,
+		"Cert": s.cert, "H2": s.h2, "UpstreamH2": s.upstream.isH2(), "GRPC": s.upstream == serveGRPC,
+	})
 }
 
 // freePort returns a port that nobody listens on now.

@@ -29,6 +29,8 @@ const (
 	otherCPU   metric = "other_cpu_percent"
 	restMemory metric = "rss_at_rest_mb"
 	idleMemory metric = "kb_per_idle_connection"
+	stormP99   metric = "p99_us_in_storm"
+	handshakes metric = "handshakes_per_second_in_storm"
 )
 
 const (
@@ -65,10 +67,11 @@ type caseResult struct {
 	Rate        float64 // of the latency measurement, per second
 	Order       []string
 	Peers       map[string]map[metric]samples
+	LeftOut     map[string]string // why, by peer
 }
 
 func newCaseResult(name, about string, peers []peer) *caseResult {
-	r := &caseResult{Name: name, About: about, Peers: map[string]map[metric]samples{}}
+	r := &caseResult{Name: name, About: about, Peers: map[string]map[metric]samples{}, LeftOut: map[string]string{}}
 	for _, p := range peers {
 		r.Order = append(r.Order, p.name)
 		r.Peers[p.name] = map[metric]samples{}
@@ -101,6 +104,15 @@ func (r *caseResult) addLatency(peer string, l loadResult) {
 	r.addConditions(peer, l)
 }
 
+// addStorm adds the latency of established connections, and how many handshakes
+// there were meanwhile.
+func (r *caseResult) addStorm(peer string, established, storm loadResult) {
+	r.add(peer, stormP99, micros(established.P99))
+	r.add(peer, handshakes, float64(storm.Requests)/storm.Elapsed.Seconds())
+	r.add(peer, unfinished, float64(established.Unfinished))
+	r.add(peer, failed, float64(established.Errors+storm.Errors))
+}
+
 func (r *caseResult) addConditions(peer string, l loadResult) {
 	r.add(peer, failed, float64(l.Errors))
 	r.add(peer, otherCPU, 100*l.OtherCPU.Seconds()/l.Elapsed.Seconds())
@@ -121,7 +133,9 @@ func (r *caseResult) latencyRate() float64 {
 	}
 	rate := math.Inf(1)
 	for _, peer := range r.Order {
-		rate = min(rate, r.median(peer, throughput))
+		if r.LeftOut[peer] == "" {
+			rate = min(rate, r.median(peer, throughput))
+		}
 	}
 	return rate / 2
 }
@@ -144,6 +158,10 @@ func (r *caseResult) columns() []column {
 		{"p99 us", p99, "%.0f", ""},
 		{"of envoy", p99, "%.2f", "envoy"},
 		{"of haproxy", p99, "%.2f", "haproxy"},
+		{"p99 us in storm", stormP99, "%.0f", ""},
+		{"of envoy", stormP99, "%.2f", "envoy"},
+		{"of haproxy", stormP99, "%.2f", "haproxy"},
+		{"handshakes/s in storm", handshakes, "%.0f", ""},
 		{"load core %", loadCore, "%.0f", ""},
 		{"RSS at rest MB", restMemory, "%.1f", ""},
 		{"of envoy", restMemory, "%.2f", "envoy"},
@@ -198,6 +216,9 @@ func (r *caseResult) print(w io.Writer) {
 
 // notes returns what a reader of the peer's row must know.
 func (r *caseResult) notes(peer string) (notes []string) {
+	if reason := r.LeftOut[peer]; reason != "" {
+		return []string{peer + " is left out: " + reason}
+	}
 	if r.median(peer, loadCore) >= busyPercent {
 		notes = append(notes, peer+": the load core was busy: req/s is a lower bound (CPU us/req is not touched)")
 	}

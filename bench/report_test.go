@@ -63,7 +63,7 @@ Targets
 	if out.String() != want {
 		t.Errorf("got %s want %s", out.String(), want)
 	}
-	known := map[string]bool{"idle": true}
+	known := map[string]bool{}
 	for _, s := range scenarios() {
 		for _, c := range s.cases {
 			known[c.name] = true
@@ -80,6 +80,9 @@ func TestSelectScenarios(t *testing.T) {
 	got, err := selectScenarios("idle,h1-64")
 	if err != nil || len(got) != 2 || got[0].name != "h1-64" || got[1].name != "idle" {
 		t.Errorf("%v, %v", got, err)
+	}
+	if got, err = selectScenarios("memory,storm"); err != nil || len(got) != 4 || got[0].name != "storm" {
+		t.Errorf("a group and a name: %v, %v", got, err)
 	}
 	if _, err := selectScenarios("h1-64,h9"); err == nil || !strings.Contains(err.Error(), `"h9"`) {
 		t.Errorf("unknown scenario: %v", err)

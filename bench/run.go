@@ -6,15 +6,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
-	"time"
 )
-
-// settle is how long memory may settle before it is read.
-const settle = 2 * time.Second
 
 // A bench is one run of the benchmark.
 type bench struct {
@@ -34,7 +30,7 @@ func (b *bench) startUpstream(ctx context.Context) error {
 		return err
 	}
 	defer r.Close()
-	b.upstream, err = start(ctx, b.loadCPU, func(c *exec.Cmd) { c.Stdout, c.Stderr = w, os.Stderr }, b.self, upstreamCommand)
+	b.upstream, err = start(ctx, b.loadCPU, func(c *exec.Cmd) { c.Stdout, c.Stderr = w, os.Stderr }, b.self, upstreamCommand, b.dir)
 	w.Close()
 	if err != nil {
 		return err
@@ -50,17 +46,21 @@ func (b *bench) startUpstream(ctx context.Context) error {
 // fresh proxy process: first what each can do at most, then latency at half of
 // what Envoy can (or the slowest peer, when Envoy is not measured).
 func (b *bench) runScenario(ctx context.Context, s scenario) ([]*caseResult, error) {
-	if s.idle {
+	switch {
+	case s.idle:
 		r, err := b.measureIdle(ctx, s)
+		return []*caseResult{r}, err
+	case s.storm:
+		r, err := b.measureStorm(ctx, s)
 		return []*caseResult{r}, err
 	}
 	var results []*caseResult
 	for _, c := range s.cases {
-		results = append(results, newCaseResult(c.name, c.about, b.peers))
+		results = append(results, b.newResult(s, c))
 	}
 	err := b.eachTurn(ctx, s, func(p peer, run *proxy) error {
 		for i, c := range s.cases {
-			load, err := b.load(ctx, run, c, 0)
+			load, err := b.load(ctx, b.spec(run, s, c, 0))
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -71,12 +71,15 @@ func (b *bench) runScenario(ctx context.Context, s scenario) ([]*caseResult, err
 	if err != nil {
 		return nil, err
 	}
+	if s.handshakes() {
+		return results, nil
+	}
 	for _, r := range results {
 		r.Rate = r.latencyRate()
 	}
 	err = b.eachTurn(ctx, s, func(p peer, run *proxy) error {
 		for i, c := range s.cases {
-			load, err := b.load(ctx, run, c, results[i].Rate)
+			load, err := b.load(ctx, b.spec(run, s, c, results[i].Rate))
 			if err != nil {
 				return fmt.Errorf("%s at %.0f/s: %w", p.name, results[i].Rate, err)
 			}
@@ -87,12 +90,26 @@ func (b *bench) runScenario(ctx context.Context, s scenario) ([]*caseResult, err
 	return results, err
 }
 
-// eachTurn calls f with every peer freshly started, b.rounds times. The first
-// in a round is the second of the one before.
+// newResult returns an empty table that says which peers are left out of s.
+func (b *bench) newResult(s scenario, c loadCase) *caseResult {
+	r := newCaseResult(c.name, c.about, b.peers)
+	for _, p := range b.peers {
+		if reason := p.cannot(s); reason != "" {
+			r.LeftOut[p.name] = reason
+		}
+	}
+	return r
+}
+
+// eachTurn calls f with every peer that can do s, freshly started, b.rounds
+// times. The first in a round is the second of the one before.
 func (b *bench) eachTurn(ctx context.Context, s scenario, f func(peer, *proxy) error) error {
 	for round := range b.rounds {
 		for i := range b.peers {
 			p := b.peers[(round+i)%len(b.peers)]
+			if p.cannot(s) != "" {
+				continue
+			}
 			run, err := b.startProxy(ctx, p, s)
 			if err != nil {
 				return err
@@ -107,30 +124,42 @@ func (b *bench) eachTurn(ctx context.Context, s scenario, f func(peer, *proxy) e
 	return nil
 }
 
-// load runs the load process against the proxy.
-func (b *bench) load(ctx context.Context, run *proxy, c loadCase, rate float64) (loadResult, error) {
-	spec, err := json.Marshal(loadSpec{
-		Port: run.port, Request: c.request(), Reply: c.replyLength(),
-		Conns: c.conns, NewConn: c.newConn, Rate: rate, Duration: b.duration,
-		ProxyPID: run.cpuPID(), UpstreamPID: b.upstream.pid(),
-	})
+// spec describes the load of c on the proxy.
+func (b *bench) spec(run *proxy, s scenario, c loadCase, rate float64) loadSpec {
+	spec := c.spec(s)
+	spec.Port, spec.Rate, spec.Duration = run.port, rate, b.duration
+	spec.ProxyPID, spec.UpstreamPID = run.cpuPID(), b.upstream.pid()
+	return spec
+}
+
+// A loadProcess is this binary, started again to load a proxy.
+type loadProcess struct {
+	*process
+	out, errs bytes.Buffer
+}
+
+// startLoad starts the load; with a prefix, by that command.
+func (b *bench) startLoad(ctx context.Context, spec loadSpec, prefix ...string) (*loadProcess, error) {
+	text, err := json.Marshal(spec)
 	if err != nil {
-		return loadResult{}, err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.duration+2*warmupMost+grace)
-	defer cancel()
-	var out, errs bytes.Buffer
-	p, err := start(ctx, b.loadCPU, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = &out, &errs }, b.self, loadCommand, string(spec))
-	if err != nil {
-		return loadResult{}, err
-	}
+	p := &loadProcess{}
+	args := append(prefix, b.self, loadCommand, string(text))
+	p.process, err = start(ctx, b.loadCPU, func(c *exec.Cmd) { c.Stdout, c.Stderr = &p.out, &p.errs }, args[0], args[1:]...)
+	return p, err
+}
+
+// result waits for the end of the load.
+func (p *loadProcess) result() (loadResult, error) {
 	defer p.cancel()
-	if err := p.cmd.Wait(); err != nil {
-		return loadResult{}, fmt.Errorf("load: %w: %s", err, bytes.TrimSpace(errs.Bytes()))
-	}
 	var r loadResult
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-		return r, fmt.Errorf("load: %w", err)
+	// A process that was stopped, and reports, has not failed.
+	if err := p.cmd.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return r, fmt.Errorf("load: %w: %s", err, bytes.TrimSpace(p.errs.Bytes()))
+	}
+	if err := json.Unmarshal(p.out.Bytes(), &r); err != nil {
+		return r, fmt.Errorf("load: %w: %s", err, bytes.TrimSpace(p.errs.Bytes()))
 	}
 	if r.Requests == 0 || r.Errors > r.Requests/1000 {
 		return r, fmt.Errorf("%d requests answered, %d failed, the first: %s", r.Requests, r.Errors, r.FirstError)
@@ -138,67 +167,13 @@ func (b *bench) load(ctx context.Context, run *proxy, c loadCase, rate float64) 
 	return r, nil
 }
 
-// measureIdle reads each proxy's memory before and after it serves one request
-// on each of idleConns connections, which stay open.
-func (b *bench) measureIdle(ctx context.Context, s scenario) (*caseResult, error) {
-	r := newCaseResult(s.name, fmt.Sprintf("%d connections that have each served one request", idleConns), b.peers)
-	err := b.eachTurn(ctx, s, func(p peer, run *proxy) error {
-		if run.process == nil {
-			return nil
-		}
-		time.Sleep(settle)
-		rest, err := processRSS(run.pid())
-		if err != nil {
-			return err
-		}
-		conns, err := openIdle(run.port)
-		defer func() {
-			for _, c := range conns {
-				c.Close()
-			}
-		}()
-		if err != nil {
-			return fmt.Errorf("%s: connection %d: %w", p.name, len(conns), err)
-		}
-		time.Sleep(settle)
-		full, err := processRSS(run.pid())
-		if err != nil {
-			return err
-		}
-		r.addMemory(p.name, rest, full)
-		return nil
-	})
-	return r, err
-}
-
-// openIdle opens idleConns connections, each with one request answered.
-func openIdle(port int) ([]net.Conn, error) {
-	request := loadCase{path: "/"}.request()
-	buf := make([]byte, 4<<10)
-	var conns []net.Conn
-	for range idleConns {
-		conn, err := net.DialTimeout("tcp4", fmt.Sprintf("127.0.0.1:%d", port), 5*time.Second)
-		if err != nil {
-			return conns, err
-		}
-		conns = append(conns, conn)
-		if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
-			return conns, err
-		}
-		if _, err := conn.Write(request); err != nil {
-			return conns, err
-		}
-		var reply response
-		reply.reset(0)
-		for done := false; !done; {
-			n, err := conn.Read(buf)
-			if err != nil {
-				return conns, err
-			}
-			if done, err = reply.feed(buf[:n]); err != nil {
-				return conns, err
-			}
-		}
+// load runs the load process against the proxy.
+func (b *bench) load(ctx context.Context, spec loadSpec) (loadResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.duration+2*warmupMost+grace)
+	defer cancel()
+	p, err := b.startLoad(ctx, spec)
+	if err != nil {
+		return loadResult{}, err
 	}
-	return conns, nil
+	return p.result()
 }

@@ -28,10 +28,25 @@ func targets() []target {
 		{"tcp-small", cpuTime, 0.8, "envoy", ""},
 		{"tcp-bulk", cpuTime, 1.0, "envoy", ""},
 		{"routes-last", cpuTime, 1.05, "nuncio", "routes-first"},
+		{"h1-tls", cpuTime, 0.30, "envoy", ""},
+		{"h1-tls", cpuTime, 1.0, "haproxy", ""},
+		{"handshake-ecdsa", cpuTime, 1.0, "envoy", ""},
+		{"handshake-ecdsa-resumed", cpuTime, 1.0, "envoy", ""},
+		{"handshake-rsa", cpuTime, 1.0, "envoy", ""},
+		{"handshake-rsa-resumed", cpuTime, 1.0, "envoy", ""},
+		{"h2-h1", cpuTime, 0.25, "envoy", ""},
+		{"h2-h1", cpuTime, 1.1, "haproxy", ""},
+		{"h2-h2", cpuTime, 0.25, "envoy", ""},
+		{"h2-h2", cpuTime, 1.1, "haproxy", ""},
 		{"idle", idleMemory, 4, "", ""},
+		{"idle-h2", idleMemory, 8, "", ""},
+		{"idle-tls", idleMemory, 20, "", ""},
 		{"idle", restMemory, 60, "", ""},
 	}
 	for _, s := range scenarios() {
+		if s.idle || s.storm || s.handshakes() {
+			continue
+		}
 		for _, c := range s.cases {
 			list = append(list, target{c.name, p99, 1.0, "envoy", ""})
 		}

@@ -18,33 +18,49 @@ const (
 	bigBody         = 1 << 20
 )
 
-// upstreamPorts is what the upstream process prints once it listens.
-type upstreamPorts struct{ HTTP, Echo int }
+// A service is what the upstream serves on one port.
+type service string
 
-// An upstream is the server behind the proxies: HTTP/1.1 with keep-alive and
-// pipelining on one port (1 MiB at bigPath, a small body at any other path),
-// TCP echo on another. One epoll loop, one thread.
+const (
+	serveHTTP  service = "http"  // HTTP/1.1 with keep-alive and pipelining: 1 MiB at bigPath, a small body elsewhere
+	serveEcho  service = "echo"  // TCP
+	serveH2    service = "h2"    // HTTP/2 with prior knowledge: a small body
+	serveH2Big service = "h2-1m" // the same: 1 MiB
+	serveGRPC  service = "grpc"  // the same: a gRPC message and status 0
+)
+
+// upstreamPorts is what the upstream process prints once it listens. Services
+// over TLS, which only "direct" measurements reach, have the certificate's name
+// added.
+type upstreamPorts map[service]int
+
+func (s service) over(cert string) service { return s + "+" + service(cert) }
+
+// An upstream is the server behind the proxies. One epoll loop, one thread (but
+// for TLS).
 type upstream struct {
-	poller     *poller
-	http, echo int // listening sockets
-	conns      []*upstreamConn
-	small      []byte
-	big        *os.File // the whole response: sendfile spares the load core a copy
-	bigLen     int
-	buf        [64 << 10]byte
+	poller    *poller
+	listeners map[int]service
+	conns     []*upstreamConn
+	small     []byte
+	big       *os.File // the whole response: sendfile spares the load core a copy
+	bigLen    int
+	answers   map[service]*h2Answer
+	buf       [64 << 10]byte
 }
 
 // upstreamConn is one accepted connection.
 type upstreamConn struct {
 	fd   int
 	echo bool
-	in   []byte // requests not answered yet
-	sent int64  // bytes of the big response sent, -1 when none is under way
+	in   []byte    // requests not answered yet
+	sent int64     // bytes of the big response sent, -1 when none is under way
+	h2   *h2Server // nil: not HTTP/2
 }
 
-// upstreamMain serves until the process is killed.
-func upstreamMain() error {
-	u, ports, err := newUpstream()
+// upstreamMain serves until the process is killed. Certificates are in dir.
+func upstreamMain(dir string) error {
+	u, ports, err := newUpstream(dir)
 	if err != nil {
 		return err
 	}
@@ -54,34 +70,40 @@ func upstreamMain() error {
 	return u.serve()
 }
 
-func newUpstream() (u *upstream, ports upstreamPorts, err error) {
-	u = &upstream{small: okResponse(bytes.Repeat([]byte{'x'}, smallBody))}
+func newUpstream(dir string) (u *upstream, ports upstreamPorts, err error) {
+	u = &upstream{
+		small:     okResponse(bytes.Repeat([]byte{'x'}, smallBody)),
+		listeners: map[int]service{},
+		answers: map[service]*h2Answer{
+			serveH2: newTextAnswer(smallBody), serveH2Big: newTextAnswer(bigBody), serveGRPC: newGRPCAnswer(),
+		},
+	}
 	big := okResponse(bytes.Repeat([]byte{'x'}, bigBody))
 	u.bigLen = len(big)
 	if u.big, err = os.CreateTemp("", "nuncio-bench-body-"); err != nil {
-		return nil, ports, err
+		return nil, nil, err
 	}
 	if err := os.Remove(u.big.Name()); err != nil {
-		return nil, ports, err
+		return nil, nil, err
 	}
 	if _, err := u.big.Write(big); err != nil {
-		return nil, ports, err
+		return nil, nil, err
 	}
 	if u.poller, err = newPoller(); err != nil {
-		return nil, ports, err
+		return nil, nil, err
 	}
-	if u.http, ports.HTTP, err = listen(); err != nil {
-		return nil, ports, err
-	}
-	if u.echo, ports.Echo, err = listen(); err != nil {
-		return nil, ports, err
-	}
-	for _, fd := range []int{u.http, u.echo} {
+	ports = upstreamPorts{}
+	for _, s := range []service{serveHTTP, serveEcho, serveH2, serveH2Big, serveGRPC} {
+		fd, port, err := listen()
+		if err != nil {
+			return nil, nil, err
+		}
+		u.listeners[fd], ports[s] = s, port
 		if err := u.poller.add(fd, fd, syscall.EPOLLIN); err != nil {
-			return nil, ports, err
+			return nil, nil, err
 		}
 	}
-	return u, ports, nil
+	return u, ports, u.listenTLS(dir, ports)
 }
 
 func okResponse(body []byte) []byte {
@@ -96,9 +118,10 @@ func (u *upstream) serve() error {
 		}
 		for _, ev := range events {
 			fd := int(ev.Fd)
+			s, listener := u.listeners[fd]
 			switch {
-			case fd == u.http || fd == u.echo:
-				if err := u.accept(fd); err != nil {
+			case listener:
+				if err := u.accept(fd, s); err != nil {
 					return err
 				}
 			case fd < len(u.conns) && u.conns[fd] != nil:
@@ -111,7 +134,7 @@ func (u *upstream) serve() error {
 	}
 }
 
-func (u *upstream) accept(listener int) error {
+func (u *upstream) accept(listener int, s service) error {
 	fd, _, err := syscall.Accept4(listener, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC)
 	switch {
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EINTR):
@@ -125,7 +148,11 @@ func (u *upstream) accept(listener int) error {
 	for len(u.conns) <= fd {
 		u.conns = append(u.conns, nil)
 	}
-	u.conns[fd] = &upstreamConn{fd: fd, echo: listener == u.echo, sent: -1}
+	c := &upstreamConn{fd: fd, echo: s == serveEcho, sent: -1}
+	if answer := u.answers[s]; answer != nil {
+		c.h2 = newH2Server(answer)
+	}
+	u.conns[fd] = c
 	return u.poller.add(fd, fd, syscall.EPOLLIN|syscall.EPOLLOUT|syscall.EPOLLRDHUP|edgeTriggered)
 }
 
@@ -145,6 +172,10 @@ func (u *upstream) handle(c *upstreamConn, hangup bool) bool {
 			return true
 		case errno != 0 || n == 0:
 			return false
+		case c.h2 != nil:
+			if c.h2.feed(u.buf[:n]) != nil {
+				return false
+			}
 		case !c.echo:
 			c.in = append(c.in, u.buf[:n]...)
 		case !writeAll(c.fd, u.buf[:n]):
@@ -157,6 +188,9 @@ func (u *upstream) handle(c *upstreamConn, hangup bool) bool {
 // respond answers the complete requests of c.in, until the socket is full of a
 // big response.
 func (u *upstream) respond(c *upstreamConn) bool {
+	if c.h2 != nil {
+		return sendH2(c)
+	}
 	done := 0
 	for {
 		if c.sent >= 0 && !u.sendBig(c) {
@@ -192,6 +226,24 @@ func (u *upstream) sendBig(c *upstreamConn) bool {
 		}
 	}
 	c.sent = -1
+	return true
+}
+
+// sendH2 sends what the socket and the windows take, and false if it has failed.
+func sendH2(c *upstreamConn) bool {
+	for len(c.h2.out) > 0 {
+		n, errno := write(c.fd, c.h2.out)
+		if errno != 0 {
+			return errno == syscall.EAGAIN
+		}
+		c.h2.out = c.h2.out[:copy(c.h2.out, c.h2.out[n:])]
+		if len(c.h2.out) > 0 {
+			return true // EPOLLOUT follows
+		}
+		if c.h2.pump() != nil {
+			return false
+		}
+	}
 	return true
 }
 
