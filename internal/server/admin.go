@@ -93,6 +93,7 @@ func (s *Server) buildAdmin(ctx extension.Context, path conf.Path, errs *conf.Er
 		Listeners:         func() []admin.ListenerStatus { return *s.listening.Load() },
 		Sections:          s.configSections(),
 		Runtime:           s.runtimeValues,
+		Certificates:      s.tls.Certificates,
 		ModifyRuntime:     s.runtime.Modify,
 		Logging:           s.log.Logging,
 		Contention:        contention,
@@ -241,7 +242,7 @@ func (s *Server) configSections() []admin.ConfigSection {
 			}
 			return dump
 		}},
-		{Dump: func(func(string) bool) proto.Message { return new(adminv3.SecretsConfigDump) }},
+		{Dump: func(match func(string) bool) proto.Message { return s.secrets.Dump(match) }},
 	}
 }
 

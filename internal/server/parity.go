@@ -16,8 +16,10 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/addr"
 	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
 	"github.com/nuncio-proxy/nuncio/internal/control/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/internal/control/secret"
 	"github.com/nuncio-proxy/nuncio/internal/format"
 	"github.com/nuncio-proxy/nuncio/internal/l4/listener"
+	"github.com/nuncio-proxy/nuncio/internal/l4/tlscontext"
 	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
 	"github.com/nuncio-proxy/nuncio/internal/l7/route"
 	"github.com/nuncio-proxy/nuncio/internal/observe/accesslog"
@@ -39,13 +41,14 @@ is set; nothing is accepted and ignored.
 | category | name | configuration |
 |---|---|---|
 `)
-	all := append([]extension.Factory{&hcm.Factory{}}, factories...)
+	all := slices.Concat([]extension.Factory{&hcm.Factory{}}, new(tlscontext.Contexts).Factories(), factories)
 	slices.SortFunc(all, func(a, b extension.Factory) int {
 		return strings.Compare(a.Category()+"/"+a.Name(), b.Category()+"/"+b.Name())
 	})
 	lists := slices.Concat(
 		[]conf.Fields{bootstrap.Fields(), adminFields, runtimeconf.Fields, accesslog.Fields(), format.Fields(), asyncclient.Fields()},
-		addr.Fields(), match.Fields(), matcher.Fields(), listener.Fields(), route.Fields(), cluster.Fields(), hcm.AllFields())
+		addr.Fields(), match.Fields(), matcher.Fields(), listener.Fields(), route.Fields(), cluster.Fields(), hcm.AllFields(),
+		tlscontext.Fields(), secret.Fields())
 	for _, f := range all {
 		fmt.Fprintf(w, "| %s | %s | %s |\n", f.Category(), f.Name(), f.Config().ProtoReflect().Descriptor().FullName())
 		lists = append(lists, f.Fields()...)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,12 +21,16 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	apistats "github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
 	"github.com/nuncio-proxy/nuncio/internal/control/runtimeconf"
+	"github.com/nuncio-proxy/nuncio/internal/control/secret"
 	"github.com/nuncio-proxy/nuncio/internal/event"
 	"github.com/nuncio-proxy/nuncio/internal/format"
 	"github.com/nuncio-proxy/nuncio/internal/l4/drain"
 	"github.com/nuncio-proxy/nuncio/internal/l4/listener"
+	"github.com/nuncio-proxy/nuncio/internal/l4/tlscontext"
+	"github.com/nuncio-proxy/nuncio/internal/l4/tlssocket"
 	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
 	"github.com/nuncio-proxy/nuncio/internal/observe/accesslog"
 	"github.com/nuncio-proxy/nuncio/internal/observe/admin"
@@ -59,30 +64,33 @@ type Config struct {
 // A Server is one proxy: New builds it from its configuration, Run runs it.
 type Server struct {
 	// Set in New, read-only after.
-	options   Options
-	bootstrap *bootstrapv3.Bootstrap
-	warnings  []string // of the configuration, for the log
-	grace     time.Duration
-	lookupEnv func(name string) (string, bool)
-	log       *oplog.Log
-	logger    *oplog.Logger // of the component main
-	started   time.Time
-	registry  *extension.Registry
-	store     *stats.Store
-	stats     serverStats
-	main      *event.Loop
-	workers   []*event.Loop
-	runtime   *runtimeconf.Runtime
-	formats   *format.Compiler
-	files     *accesslog.Files
-	resolver  *dns.Resolver
-	clusters  *cluster.Manager  // main goroutine, except Get
-	static    []*cluster.Config // clusters that start adds
-	listeners *listener.Manager // main goroutine
-	routes    []*routev3.RouteConfiguration
-	drain     *drain.Decision
-	answers   *why.Log
-	admin     *admin.Server // nil if the bootstrap has none
+	options    Options
+	bootstrap  *bootstrapv3.Bootstrap
+	warnings   []string // of the configuration, for the log
+	grace      time.Duration
+	lookupEnv  func(name string) (string, bool)
+	log        *oplog.Log
+	logger     *oplog.Logger // of the component main
+	started    time.Time
+	registry   *extension.Registry
+	store      *stats.Store
+	stats      serverStats
+	main       *event.Loop
+	workers    []*event.Loop
+	runtime    *runtimeconf.Runtime
+	formats    *format.Compiler
+	files      *accesslog.Files
+	resolver   *dns.Resolver
+	secrets    *secret.Provider // main goroutine, except Dump
+	tls        *tlscontext.Contexts
+	handshakes *tlssocket.Handshakes
+	clusters   *cluster.Manager  // main goroutine, except Get
+	static     []*cluster.Config // clusters that start adds
+	listeners  *listener.Manager // main goroutine
+	routes     []*routev3.RouteConfiguration
+	drain      *drain.Decision
+	answers    *why.Log
+	admin      *admin.Server // nil if the bootstrap has none
 
 	// atomic
 	connectionIDs   atomic.Uint64
@@ -115,10 +123,11 @@ func New(c Config) (*Server, error) {
 			s.warnings = append(s.warnings, w.Error.Error())
 		}
 	}
-	if err := s.register(c.Extensions); err != nil {
-		return nil, err
+	err := s.buildLoops(&errs)
+	if err == nil {
+		err = s.register(c.Extensions)
 	}
-	if err := s.buildLoops(&errs); err != nil {
+	if err != nil {
 		s.closeLoops()
 		return nil, err
 	}
@@ -148,7 +157,7 @@ func (s *Server) register(factories []extension.Factory) error {
 	for _, name := range s.options.DisabledExtensions {
 		disabled[name] = true
 	}
-	for _, f := range append([]extension.Factory{own}, factories...) {
+	for _, f := range slices.Concat([]extension.Factory{own}, s.tls.Factories(), factories) {
 		name := f.Category() + "/" + f.Name()
 		if disabled[name] {
 			delete(disabled, name)
@@ -170,6 +179,11 @@ func (s *Server) buildLoops(errs *conf.Errors) error {
 	s.store = s.newStore(workers+1, errs)
 	s.stats = newServerStats(s.store.Root(), workers, !s.options.DisableHotRestart)
 	s.stats.concurrency.Set(uint64(workers))
+	s.handshakes = tlssocket.NewHandshakes(tlssocket.HandshakesConfig{
+		Concurrency: workers, MaxWaiting: tlssocket.DefaultMaxWaiting, Scope: s.store.Root().Scope("server."),
+		OnPanic: func(value any, stack []byte) { s.panicked("a TLS handshake", apistats.Any, value, stack) },
+	})
+	s.tls = tlscontext.New(s.handshakes, time.Now)
 	for i := range workers {
 		w, err := s.newLoop(fmt.Sprintf("worker_%d", i), i)
 		if err != nil {
@@ -186,14 +200,19 @@ func (s *Server) buildLoops(errs *conf.Errors) error {
 // that it belongs to ends, all others live.
 func (s *Server) newLoop(name string, shard int) (loop *event.Loop, err error) {
 	loop, err = event.New(event.Config{Name: name, Shard: shard, OnPanic: func(owner, value any, stack []byte) {
-		s.stats.panics.Inc(shard)
-		s.logger.Criticalf("panic on %s: %v", name, value)
-		s.log.Backtrace(stack)
+		s.panicked(name, shard, value, stack)
 		if c, ok := owner.(interface{ Kill() }); ok {
 			loop.Defer(c.Kill)
 		}
 	}})
 	return loop, err
+}
+
+// panicked tells of a panic that was contained.
+func (s *Server) panicked(where string, shard int, value any, stack []byte) {
+	s.stats.panics.Inc(shard)
+	s.logger.Criticalf("panic on %s: %v", where, value)
+	s.log.Backtrace(stack)
 }
 
 // build makes the rooms from the bottom up.
@@ -209,12 +228,14 @@ func (s *Server) build(errs *conf.Errors) {
 		Shards: len(s.workers) + 1, LogEnabled: func() bool { return http.Enabled(oplog.LevelDebug) },
 		LogLine: func(line string) { http.Debugf("%s", line) },
 	})
+	s.secrets = secret.New(secret.Options{Dispatcher: s.main, Now: time.Now, Stats: root, Log: s.log.Logger("config")})
+	s.secrets.AddStatic(s.bootstrap.GetStaticResources().GetSecrets(), path.Field("static_resources").Field("secrets"), errs)
 	s.drain = drain.New(drain.Config{
 		Strategy: drain.Strategy(s.options.DrainStrategy), Time: s.options.DrainTime, Now: time.Now,
 	})
 	ctx := extension.Context{
 		Registry: s.registry, Stats: root, Runtime: s.runtime, Server: (*serverView)(s),
-		Log: s.log.Logger("config"), Files: s.files,
+		Log: s.log.Logger("config"), Files: s.files, Secrets: s.secrets,
 		LookupEnv: s.lookupEnv, Why: s.answers,
 	}
 	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv, Context: ctx})
@@ -338,6 +359,7 @@ func (s *Server) end(err error) {
 // start brings the server up: clusters first, then listeners. Main goroutine.
 func (s *Server) start() {
 	s.logger.Infof("starting main dispatch loop")
+	s.secrets.Start()
 	s.tick()
 	waiting := 1
 	ready := func() {
@@ -398,11 +420,13 @@ func (s *Server) shutDown(stopLoops func()) {
 	if s.main.Post(func() {
 		s.listeners.Close(func() {
 			s.clusters.Close()
+			s.secrets.Close()
 			close(closed)
 		})
 	}) {
 		<-closed
 	}
+	s.handshakes.Wait()
 	s.resolver.Close()
 	if s.admin != nil {
 		s.admin.Close(time.Second)

@@ -19,7 +19,7 @@ import (
 type serverStats struct {
 	unknownFields, wipProtos, deprecatedUse, panics *apistats.Counter
 	concurrency, live, state, uptime, totalConnections,
-	memoryAllocated, memoryHeapSize, memoryPhysicalSize *apistats.Gauge
+	memoryAllocated, memoryHeapSize, memoryPhysicalSize, daysUntilFirstCertExpiring, secondsUntilFirstOCSPExpiring *apistats.Gauge
 	initializationTime apistats.Histogram
 	misses, megaMisses [][]*apistats.Counter // by worker, main last
 }
@@ -27,19 +27,21 @@ type serverStats struct {
 func newServerStats(root apistats.Scope, workers int, hotRestart bool) serverStats {
 	s := root.Scope("server.")
 	st := serverStats{
-		unknownFields:      s.Counter("static_unknown_fields"),
-		wipProtos:          s.Counter("wip_protos"),
-		deprecatedUse:      root.Counter("runtime.deprecated_feature_use"),
-		panics:             s.Counter("nuncio_panics"),
-		concurrency:        s.Gauge("concurrency"),
-		live:               s.Gauge("live"),
-		state:              s.Gauge("state"),
-		uptime:             s.Gauge("uptime"),
-		totalConnections:   s.Gauge("total_connections"),
-		memoryAllocated:    s.Gauge("memory_allocated"),
-		memoryHeapSize:     s.Gauge("memory_heap_size"),
-		memoryPhysicalSize: s.Gauge("memory_physical_size"),
-		initializationTime: s.Histogram("initialization_time_ms", apistats.Milliseconds),
+		unknownFields:                 s.Counter("static_unknown_fields"),
+		wipProtos:                     s.Counter("wip_protos"),
+		deprecatedUse:                 root.Counter("runtime.deprecated_feature_use"),
+		panics:                        s.Counter("nuncio_panics"),
+		concurrency:                   s.Gauge("concurrency"),
+		live:                          s.Gauge("live"),
+		state:                         s.Gauge("state"),
+		uptime:                        s.Gauge("uptime"),
+		totalConnections:              s.Gauge("total_connections"),
+		memoryAllocated:               s.Gauge("memory_allocated"),
+		memoryHeapSize:                s.Gauge("memory_heap_size"),
+		memoryPhysicalSize:            s.Gauge("memory_physical_size"),
+		daysUntilFirstCertExpiring:    s.Gauge("days_until_first_cert_expiring"),
+		secondsUntilFirstOCSPExpiring: s.Gauge("seconds_until_first_ocsp_response_expiring"),
+		initializationTime:            s.Histogram("initialization_time_ms", apistats.Milliseconds),
 	}
 	for _, name := range []string{"debug_assertion_failures", "envoy_notifications", "dropped_stat_flushes", "dynamic_unknown_fields", "envoy_bug_failures"} {
 		s.Counter(name)
@@ -47,9 +49,8 @@ func newServerStats(root apistats.Scope, workers int, hotRestart bool) serverSta
 	s.Gauge("parent_connections")
 	s.Gauge("stats_recent_lookups")
 	s.Gauge("hot_restart_epoch")
-	s.Gauge("seconds_until_first_ocsp_response_expiring")
 	for name, value := range map[string]uint64{
-		"compilation_settings.fips_mode": 0, "days_until_first_cert_expiring": 1<<32 - 1, "version": 0,
+		"compilation_settings.fips_mode": 0, "version": 0,
 	} {
 		s.Gauge(name).Set(value)
 	}
@@ -130,6 +131,8 @@ func (s *Server) updateStats() {
 	st.uptime.Set(uint64(time.Since(s.started) / time.Second))
 	st.totalConnections.Set(uint64(s.openConnections.Load()))
 	st.state.Set(uint64(s.State()))
+	st.daysUntilFirstCertExpiring.Set(s.tls.DaysUntilFirstExpiry())
+	st.secondsUntilFirstOCSPExpiring.Set(s.tls.SecondsUntilFirstOCSPExpiry())
 }
 
 // watchdogs returns the watchdog of all loops. Main thread and workers have

@@ -134,7 +134,7 @@ func TestErrors(t *testing.T) {
 		{"unimplemented", bootstrap.Source{YAML: `
 hds_config: {}
 tracing: {}
-static_resources: {secrets: [{name: a}]}
+perf_tracing_file_path: /x
 admin: {address: {pipe: {path: "@x"}}}
 layered_runtime:
   layers: [{name: a, static_layer: {}}]
@@ -144,7 +144,7 @@ default_regex_engine: {name: a}
 cluster_manager: {local_cluster_name: a}
 `}, `--config-yaml:2:1: hds_config: field hds_config is not implemented
 --config-yaml:3:1: tracing: field tracing is not implemented
---config-yaml:4:20: static_resources.secrets: field secrets is not implemented
+--config-yaml:4:1: perf_tracing_file_path: field perf_tracing_file_path is not implemented
 --config-yaml:8:1: flags_path: field flags_path is not implemented
 --config-yaml:9:12: node.id: want a string, got the boolean n; quote it to make it one
 --config-yaml:10:1: default_regex_engine.typed_config: value is required

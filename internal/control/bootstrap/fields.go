@@ -11,6 +11,7 @@ func Fields() conf.Fields {
 			"node",
 			"static_resources.listeners",
 			"static_resources.clusters",
+			"static_resources.secrets",
 			"admin",
 			"stats_config.stats_tags",
 			"stats_config.use_all_default_tags",

@@ -1,6 +1,8 @@
 package secret
 
 import (
+	"time"
+
 	adminv3 "github.com/envoyproxy/go-control-plane/envoy/admin/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -31,7 +33,7 @@ func (p *Provider) Dump(match func(name string) bool) *adminv3.SecretsConfigDump
 			dump.DynamicWarmingSecrets = append(dump.DynamicWarmingSecrets, d)
 			continue
 		}
-		d.VersionInfo, d.LastUpdated, d.Secret = v.info, timestamppb.New(v.updated), pack(v.secret)
+		d.VersionInfo, d.LastUpdated, d.Secret = v.info, timestamppb.New(v.updated.Truncate(time.Millisecond)), pack(v.secret)
 		dump.DynamicActiveSecrets = append(dump.DynamicActiveSecrets, d)
 	}
 	return dump
