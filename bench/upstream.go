@@ -56,6 +56,7 @@ type upstreamConn struct {
 	in   []byte    // requests not answered yet
 	sent int64     // bytes of the big response sent, -1 when none is under way
 	h2   *h2Server // nil: not HTTP/2
+	done int       // bytes of h2.out that have been sent
 }
 
 // upstreamMain serves until the process is killed. Certificates are in dir.
@@ -232,14 +233,14 @@ func (u *upstream) sendBig(c *upstreamConn) bool {
 // sendH2 sends what the socket and the windows take, and false if it has failed.
 func sendH2(c *upstreamConn) bool {
 	for len(c.h2.out) > 0 {
-		n, errno := write(c.fd, c.h2.out)
+		n, errno := write(c.fd, c.h2.out[c.done:])
 		if errno != 0 {
 			return errno == syscall.EAGAIN
 		}
-		c.h2.out = c.h2.out[:copy(c.h2.out, c.h2.out[n:])]
-		if len(c.h2.out) > 0 {
+		if c.done += n; c.done < len(c.h2.out) {
 			return true // EPOLLOUT follows
 		}
+		c.h2.out, c.done = c.h2.out[:0], 0
 		if c.h2.pump() != nil {
 			return false
 		}
