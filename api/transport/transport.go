@@ -119,6 +119,14 @@ type ClientFactory interface {
 	Key(o *Options) string
 }
 
+// A Proxied is a ClientFactory whose connections go somewhere else than to their host.
+type Proxied interface {
+	ClientFactory
+	// Via returns where connections with options o, which may be nil, are made to; the zero
+	// Address for the host itself.
+	Via(o *Options) address.Address
+}
+
 // A Host is what a transport socket wants to know of an upstream host.
 type Host interface {
 	Address() address.Address

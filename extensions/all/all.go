@@ -61,7 +61,10 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/retry/host/omithostmetadata"
 	"github.com/nuncio-proxy/nuncio/extensions/retry/host/previoushosts"
 	"github.com/nuncio-proxy/nuncio/extensions/retry/priority/previouspriorities"
+	"github.com/nuncio-proxy/nuncio/extensions/transportsockets/http11proxy"
+	proxyprotocolsocket "github.com/nuncio-proxy/nuncio/extensions/transportsockets/proxyprotocol"
 	"github.com/nuncio-proxy/nuncio/extensions/transportsockets/rawbuffer"
+	"github.com/nuncio-proxy/nuncio/extensions/transportsockets/starttls"
 )
 
 // Factories returns a factory of each extension, for proxymain.Main.
@@ -136,7 +139,11 @@ func Factories() []extension.Factory {
 		pathmatch.Factory{},
 		pathrewrite.Factory{},
 
+		http11proxy.Factory{},
+		proxyprotocolsocket.Factory{},
 		rawbuffer.Downstream{},
 		rawbuffer.Upstream{},
+		starttls.Downstream{},
+		starttls.Upstream{},
 	}, httpinputs.Factories(), networkinputs.Factories())
 }

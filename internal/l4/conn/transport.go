@@ -161,3 +161,20 @@ func (t *carrier) Writable() {
 	t.conn.blocked = false
 	t.conn.scheduleFlush()
 }
+
+// StartSecureTransport changes to the secure transport behind what was written so far. It
+// reports whether that is possible: not with a transport that has no secure one, nor as
+// long as output waits that the system does not take.
+func (c *Conn) StartSecureTransport() bool {
+	if c.transport == nil || c.state != network.Open {
+		return false
+	}
+	s, ok := c.transport.socket.(transport.StartTLS)
+	if !ok {
+		return false
+	}
+	if c.out.Len() > 0 {
+		c.writeEagerly()
+	}
+	return c.out.Len() == 0 && s.StartSecureTransport()
+}

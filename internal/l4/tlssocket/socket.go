@@ -146,6 +146,7 @@ func (s *Socket) finish(h *handshake) {
 	}
 	s.up = true
 	s.cb.Readable() // what came early, or was not asked for meanwhile
+	s.cb.Writable() // what waits, if the connection was up before
 	s.cb.Connected()
 }
 

@@ -395,14 +395,16 @@ func TestCost(t *testing.T) {
 	r := rigs[0]
 	var in buffer.Buffer
 	in.Init(r.loop.Buffers())
+	store := make([]byte, 0, 1<<10)
 	n := testing.AllocsPerRun(100, func() {
+		r.server.raw = store
 		r.client.out.AppendString("request")
 		r.client.socket.Write(&r.client.out, false)
 		r.server.socket.Read(&in, 1<<16)
 		in.Drain(in.Len())
 	})
 	t.Logf("%v allocations per message", n)
-	if n > 3 { // of which one is the test's
+	if n > 4 { // two are of crypto/tls; with the race detector its pool makes some more
 		t.Errorf("%v allocations per message", n)
 	}
 }

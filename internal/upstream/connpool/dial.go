@@ -28,12 +28,16 @@ type DialConfig struct {
 func NewDialer(c DialConfig) Dialer {
 	return func(d apievent.Dispatcher, h transport.Host, o *transport.Options) Conn {
 		config := conn.Config{ID: c.NextID(), BufferLimit: c.BufferLimit}
+		to := h.Address()
 		if c.Transport != nil {
 			if f := c.Transport(h); f != nil {
 				config.Transport = f.New(o, h)
+				if p, ok := f.(transport.Proxied); ok && p.Via(o).IsValid() {
+					to = p.Via(o)
+				}
 			}
 		}
-		return socketConn{conn.Dial(loopOf(d), h.Address(), &c.Socket, c.ConnectTimeout, config)}
+		return socketConn{conn.Dial(loopOf(d), to, &c.Socket, c.ConnectTimeout, config)}
 	}
 }
 
