@@ -235,6 +235,8 @@ type Connection struct {
 	// is.
 	Version    httpmsg.Version
 	HasVersion bool
+	// Secure says that the transport authenticates the peer or encrypts.
+	Secure bool
 	// PeerCertificatePresented says that the client showed a certificate,
 	// PeerCertificateValidated that it was checked and is valid.
 	PeerCertificatePresented, PeerCertificateValidated bool

@@ -66,6 +66,7 @@ func (c *connection) choose() bool {
 	stats.workers[c.worker.index].total.Inc(shard)
 	stats.workers[c.worker.index].active.Inc(shard)
 	if ch.transport != nil {
+		info.Secure = ch.transport.Secure()
 		c.conn.SetTransport(ch.transport.New(), ch.transportTimeout, stats.transportTimeout)
 	}
 	for _, build := range ch.builders {

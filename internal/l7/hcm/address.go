@@ -131,7 +131,12 @@ func (s *stream) fromExtensions(h *httpmsg.Headers) client {
 }
 
 // scheme is the scheme of the connection itself.
-func (s *stream) scheme() string { return "http" }
+func (s *stream) scheme() string {
+	if s.info.Downstream.Secure {
+		return "https"
+	}
+	return "http"
+}
 
 // forwardedProto is the scheme that the client used: that of the port that it
 // connected to, where a proxy before this one told of that and the configuration knows

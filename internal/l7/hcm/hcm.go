@@ -122,6 +122,10 @@ func (m *manager) InitializeRead(cb network.ReadCallbacks) {
 	st := m.cfg.stats
 	st.cxTotal.Inc(m.shard)
 	st.cxActive.Inc(m.shard)
+	if m.conn.Info().Secure {
+		st.cxSSLTotal.Inc(m.shard)
+		st.cxSSLActive.Inc(m.shard)
+	}
 	if m.cfg.idleTimeout > 0 {
 		m.idle = m.d.NewTimer(m.onIdleTimeout)
 		m.idle.Enable(m.cfg.idleTimeout)
@@ -383,6 +387,9 @@ func (m *manager) countClose(e network.Event) {
 	st := m.cfg.stats
 	st.cxDestroy.Inc(m.shard)
 	st.cxActive.Dec(m.shard)
+	if m.conn.Info().Secure {
+		st.cxSSLActive.Dec(m.shard)
+	}
 	switch {
 	case m.http2 != nil:
 		st.cxHTTP2Active.Dec(m.shard)

@@ -9,14 +9,14 @@ import (
 // connStats are the statistics http.<stat_prefix>.*; the names are those of the
 // fields, with underscores.
 type connStats struct {
-	cxTotal, cxHTTP1Total, cxHTTP2Total, cxDestroy, cxDestroyLocal, cxDestroyRemote, cxDestroyActiveRq, cxDestroyLocalActiveRq,
+	cxTotal, cxHTTP1Total, cxHTTP2Total, cxSSLTotal, cxDestroy, cxDestroyLocal, cxDestroyRemote, cxDestroyActiveRq, cxDestroyLocalActiveRq,
 	cxDestroyRemoteActiveRq, cxIdleTimeout, cxMaxDurationReached, cxMaxRequestsReached, cxProtocolError, cxDrainClose, cxDelayedCloseTimeout, cxRxBytesTotal, cxTxBytesTotal, cxUpgradesTotal,
 	flowPaused, flowResumed,
 	rqTotal, rqHTTP1Total, rqHTTP2Total, rqTooManyPrematureResets, rqCompleted, rqFailedPathNormalization, rqHeaderTimeout, rqIdleTimeout,
 	rqMaxDurationReached, rqNonRelativePath, rqRedirectedWithNormalizedPath, rqResponseBeforeRqComplete, rqRxReset, rqTxReset, rqTimeout, rqRejectedByIP, rqTooLarge, rqWsOnNonWsRoute, rsTooLarge *stats.Counter
 	rqClass [6]*stats.Counter // [1]: 1xx
 
-	cxActive, cxHTTP1Active, cxHTTP2Active, cxSoftDrain, cxRxBytesBuffered, cxTxBytesBuffered, cxUpgradesActive, rqActive *stats.Gauge
+	cxActive, cxHTTP1Active, cxHTTP2Active, cxSSLActive, cxSoftDrain, cxRxBytesBuffered, cxTxBytesBuffered, cxUpgradesActive, rqActive *stats.Gauge
 
 	cxLengthMs, rqTime stats.Histogram
 
@@ -53,6 +53,7 @@ func newConnStats(s, listener stats.Scope) *connStats {
 		cxTotal:                        s.Counter("downstream_cx_total"),
 		cxHTTP1Total:                   s.Counter("downstream_cx_http1_total"),
 		cxHTTP2Total:                   s.Counter("downstream_cx_http2_total"),
+		cxSSLTotal:                     s.Counter("downstream_cx_ssl_total"),
 		cxDestroy:                      s.Counter("downstream_cx_destroy"),
 		cxDestroyLocal:                 s.Counter("downstream_cx_destroy_local"),
 		cxDestroyRemote:                s.Counter("downstream_cx_destroy_remote"),
@@ -92,6 +93,7 @@ func newConnStats(s, listener stats.Scope) *connStats {
 		cxActive:                       s.Gauge("downstream_cx_active"),
 		cxHTTP1Active:                  s.Gauge("downstream_cx_http1_active"),
 		cxHTTP2Active:                  s.Gauge("downstream_cx_http2_active"),
+		cxSSLActive:                    s.Gauge("downstream_cx_ssl_active"),
 		cxSoftDrain:                    s.Gauge("downstream_cx_http1_soft_drain"),
 		cxRxBytesBuffered:              s.Gauge("downstream_cx_rx_bytes_buffered"),
 		cxTxBytesBuffered:              s.Gauge("downstream_cx_tx_bytes_buffered"),
@@ -100,11 +102,11 @@ func newConnStats(s, listener stats.Scope) *connStats {
 		cxLengthMs:                     s.Histogram("downstream_cx_length_ms", stats.Milliseconds),
 		rqTime:                         s.Histogram("downstream_rq_time", stats.Milliseconds),
 	}
-	for _, name := range []string{"downstream_cx_http3_total", "downstream_cx_ssl_total",
+	for _, name := range []string{"downstream_cx_http3_total",
 		"downstream_rq_http3_total", "downstream_rq_overload_close", "downstream_cx_overload_disable_keepalive"} {
 		s.Counter(name)
 	}
-	for _, name := range []string{"downstream_cx_http3_active", "downstream_cx_ssl_active"} {
+	for _, name := range []string{"downstream_cx_http3_active"} {
 		s.Gauge(name)
 	}
 	c.listener.completed = listener.Counter("downstream_rq_completed")
