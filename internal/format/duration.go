@@ -13,14 +13,17 @@ import (
 // A point is a moment in the life of a stream; zero if it did not come.
 type point func(*format.Entry) time.Time
 
+// utcPattern prints times of UTC.
+const utcPattern = "%Y-%m-%dT%H:%M:%E3SZ"
+
 // durations adds the times of a stream and what lies between them.
 func (t table) durations() {
 	start := func(e *format.Entry) time.Time { return e.Stream.Start }
 	now := func(e *format.Entry) time.Time { return e.Now }
-	const utc, local = "%Y-%m-%dT%H:%M:%E3SZ", "%Y-%m-%dT%H:%M:%E3S%z"
-	t.time("START_TIME", utc, start, time.UTC)
+	const local = "%Y-%m-%dT%H:%M:%E3S%z"
+	t.time("START_TIME", utcPattern, start, time.UTC)
 	t.time("START_TIME_LOCAL", local, start, time.Local)
-	t.time("EMIT_TIME", utc, now, time.UTC)
+	t.time("EMIT_TIME", utcPattern, now, time.UTC)
 	t.time("EMIT_TIME_LOCAL", local, now, time.Local)
 
 	end := func(e *format.Entry) time.Time {

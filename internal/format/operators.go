@@ -41,6 +41,7 @@ func operators() table {
 	t.metadata()
 	t.filterState()
 	t.xfcc()
+	t.tls()
 	t.nothing()
 	t["COALESCE"] = spec{args: requiredArgs, limit: true, encode: true, both: (*Compiler).coalesce}
 	return t
@@ -197,39 +198,12 @@ func appendUUID(dst []byte, a, b uint64) []byte {
 	return dst
 }
 
-// nothing adds the operators whose value a plaintext TCP connection never has: those
-// of TLS and QUIC, and of tracing.
+// nothing adds the operators whose value a connection never has: those of QUIC and of
+// tracing.
 func (t table) nothing() {
 	none := func(dst []byte, _ *format.Entry) ([]byte, kind) { return dst, missing }
-	names := []string{
-		"ROUNDTRIP_DURATION", "DOWNSTREAM_HANDSHAKE_DURATION", "TRACE_ID", "SPAN_ID",
-		"UPSTREAM_SERVER_NAME",
-		"DOWNSTREAM_LOCAL_SUBJECT", "UPSTREAM_PEER_SUBJECT", "UPSTREAM_PEER_ISSUER", "UPSTREAM_PEER_CERT",
-	}
-	for _, s := range []string{"VERSION", "CIPHER", "GROUP", "SESSION_ID"} {
-		names = append(names, "DOWNSTREAM_TLS_"+s, "UPSTREAM_TLS_"+s)
-	}
-	for _, s := range []string{"URI", "DNS", "IP"} {
-		names = append(names, "UPSTREAM_PEER_"+s+"_SAN", "UPSTREAM_LOCAL_"+s+"_SAN")
-	}
-	for _, s := range []string{"URI", "DNS", "IP", "EMAIL", "OTHERNAME"} {
-		names = append(names, "DOWNSTREAM_PEER_"+s+"_SAN", "DOWNSTREAM_LOCAL_"+s+"_SAN")
-	}
-	for _, s := range []string{
-		"SUBJECT", "ISSUER", "FINGERPRINT_256", "FINGERPRINT_1", "SERIAL", "CHAIN_FINGERPRINTS_256",
-		"CHAIN_FINGERPRINTS_1", "CHAIN_SERIALS", "ISSUER_FINGERPRINT_256", "ISSUER_SERIAL", "CERT",
-	} {
-		names = append(names, "DOWNSTREAM_PEER_"+s)
-	}
-	for _, name := range names {
+	for _, name := range []string{"ROUNDTRIP_DURATION", "DOWNSTREAM_HANDSHAKE_DURATION", "TRACE_ID", "SPAN_ID"} {
 		t.add(name, none)
-	}
-	for _, side := range []string{"DOWNSTREAM", "UPSTREAM"} {
-		validity := spec{args: optionalArgs, build: func(_ *Compiler, pattern string) (operator, error) {
-			_, err := compileTime(pattern)
-			return none, err
-		}}
-		t[side+"_PEER_CERT_V_START"], t[side+"_PEER_CERT_V_END"] = validity, validity
 	}
 	t.add("CUSTOM_FLAGS", constant("")) // no extension of this proxy sets any
 }

@@ -44,5 +44,6 @@ func (u *upstreamRequest) describeStream() {
 	a.host[0], a.name[0], a.id[0] = up.Host, up.Hostname, conn.ID
 	up.HostsAttempted, up.HostnamesAttempted, up.ConnectionIDsAttempted = a.host[:], a.name[:], a.id[:]
 	up.LocalAddress, up.ConnectionID, up.Version, up.HasVersion = conn.Local, conn.ID, conn.Version, !u.f.connect
+	up.TLS = conn.TLS
 	up.ConnectStart, up.ConnectEnd, up.PoolReady = conn.ConnectStart, conn.ConnectEnd, u.f.d.Now()
 }

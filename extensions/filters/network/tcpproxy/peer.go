@@ -33,6 +33,7 @@ func (p *peer) OnConnectionReady(c network.ClientConnection, host upstream.Host)
 	f.attempted(host)
 	u, d := &f.stream.Upstream, f.down.Dispatcher()
 	u.LocalAddress, u.ConnectionID = c.Info().Local, c.ID()
+	u.TLS = c.Info().TLS
 	u.ConnectStart, u.ConnectEnd, u.PoolReady = c.Info().Accepted, d.Now(), d.Now()
 	c.EnableHalfClose(true)
 	c.AddCallbacks(p)
