@@ -9,6 +9,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 )
 
 // A decoder is what the codec calls for a request: the stream that serves it, which
@@ -41,16 +42,16 @@ func (s *stream) DecodeHeaders(end bool) {
 
 // serve takes the request, whose headers are complete, through the filters.
 func (s *stream) serve(end bool) {
-	s.request.headers, s.request.complete = &s.requestHeaders, end
+	s.request.Headers, s.request.Complete = &s.requestHeaders, end
 	s.grpc = isGRPC(&s.requestHeaders)
 	if !s.acceptRequest() {
 		return
 	}
 	s.setUpFilters()
-	if s.ended || s.request.dead {
+	if s.ended || s.request.Dead {
 		return
 	}
-	s.request.receiveHeaders(&s.requestHeaders, end)
+	s.request.ReceiveHeaders(&s.requestHeaders, end)
 }
 
 // DecodeData implements codec.RequestDecoder.
@@ -63,7 +64,7 @@ func (s *stream) DecodeData(data *buffer.Buffer, end bool) {
 	if end {
 		s.requestReceived()
 	}
-	s.request.receiveData(data, end)
+	s.request.ReceiveData(data, end)
 }
 
 // DecodeTrailers implements codec.RequestDecoder.
@@ -73,11 +74,11 @@ func (s *stream) DecodeTrailers(trailers *httpmsg.Headers) {
 	}
 	s.touch()
 	s.requestReceived()
-	s.request.receiveTrailers(trailers)
+	s.request.ReceiveTrailers(trailers)
 }
 
 func (s *stream) requestReceived() {
-	s.request.complete = true
+	s.request.Complete = true
 	s.info.LastRxByte = s.m.d.Now()
 	if s.requestArmed {
 		s.requestArmed = false
@@ -96,7 +97,7 @@ func (s *stream) OnProtocolError(err *codec.Error) {
 		return
 	}
 	s.m.endKeepAlive()
-	s.request.kill()
+	s.request.Kill()
 	if err.Status == 0 {
 		s.info.ResponseDetails = err.Detail
 		return
@@ -147,13 +148,13 @@ func (s *stream) OnWriteBufferLow() {
 	}
 }
 
-// pauseSource stops (true) or resumes the source of a path: the codec for the
-// request, the terminal filter for the response.
-func (s *stream) pauseSource(p *path, pause bool) {
+// PauseSource implements filterchain.Owner: the source is the codec for the request, the
+// terminal filter for the response.
+func (s *stream) PauseSource(p *filterchain.Path, pause bool) {
 	if s.ended {
 		return
 	}
-	if !p.response {
+	if !p.Response {
 		if s.enc.ReadDisable(pause); pause {
 			s.m.cfg.stats.flowPaused.Inc(s.m.shard)
 		} else {

@@ -8,21 +8,16 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 )
 
-// An activeFilter is one filter of a stream, with what it stopped on either path.
-// It is the httpfilter.Callbacks that the filter was built with.
+// An activeFilter is one filter of a stream. It is the httpfilter.Callbacks that the filter was built with.
 type activeFilter struct {
 	s      *stream
 	index  int // in the order of the configuration
 	name   string
 	filter httpfilter.Filter
-	dec    httpfilter.DecoderFilter // nil if the filter does not decode
-	enc    httpfilter.EncoderFilter // nil if the filter does not encode
-	// off is set for a stream whose route disables the filter.
-	off       bool
-	reads     position // on the request path
-	writes    position // on the response path
+	filterchain.Filter
 	watermark httpfilter.WatermarkCallbacks
 }
 
@@ -35,12 +30,12 @@ func (f *activeFilter) StreamID() uint64                 { return f.s.id }
 func (f *activeFilter) Stream() *streaminfo.Stream       { return &f.s.info }
 func (f *activeFilter) Route() *route.Route              { return f.s.resolveRoute() }
 func (f *activeFilter) ClearRoute()                      { f.s.routeKnown, f.s.route = false, nil }
-func (f *activeFilter) RequestHeaders() *httpmsg.Headers { return f.s.request.headers }
+func (f *activeFilter) RequestHeaders() *httpmsg.Headers { return f.s.request.Headers }
 func (f *activeFilter) RequestTrailers() *httpmsg.Headers {
-	return f.s.request.trailers
+	return f.s.request.Trailers
 }
-func (f *activeFilter) ResponseHeaders() *httpmsg.Headers  { return f.s.response.headers }
-func (f *activeFilter) ResponseTrailers() *httpmsg.Headers { return f.s.response.trailers }
+func (f *activeFilter) ResponseHeaders() *httpmsg.Headers  { return f.s.response.Headers }
+func (f *activeFilter) ResponseTrailers() *httpmsg.Headers { return f.s.response.Trailers }
 
 func (f *activeFilter) RecreateStream(response *httpmsg.Headers) bool {
 	return f.s.recreate(f, response)
@@ -52,19 +47,19 @@ func (f *activeFilter) ResetStream(reason httpmsg.ResetReason, details string) {
 
 func (f *activeFilter) SendLocalReply(reply httpfilter.LocalReply) { f.s.sendLocalReply(reply) }
 
-func (f *activeFilter) ContinueDecoding() { f.s.request.resume(f.index) }
+func (f *activeFilter) ContinueDecoding() { f.s.request.Resume(f.index) }
 
-func (f *activeFilter) DecodingBuffer() *buffer.Buffer { return f.reads.held() }
+func (f *activeFilter) DecodingBuffer() *buffer.Buffer { return f.HeldRequest() }
 
 func (f *activeFilter) AddDecodedData(data *buffer.Buffer, streaming bool) {
-	f.s.request.addData(f.index, data, streaming)
+	f.s.request.AddData(f.index, data, streaming)
 }
 
-func (f *activeFilter) AddDecodedTrailers() *httpmsg.Headers { return f.s.request.addTrailers() }
-func (f *activeFilter) DecoderBufferLimit() int              { return f.s.request.limit }
-func (f *activeFilter) SetDecoderBufferLimit(limit int)      { f.s.request.limit = limit }
-func (f *activeFilter) RequestHigh()                         { f.s.request.pauseSource() }
-func (f *activeFilter) RequestLow()                          { f.s.request.resumeSource() }
+func (f *activeFilter) AddDecodedTrailers() *httpmsg.Headers { return f.s.request.AddTrailers() }
+func (f *activeFilter) DecoderBufferLimit() int              { return f.s.request.Limit }
+func (f *activeFilter) SetDecoderBufferLimit(limit int)      { f.s.request.Limit = limit }
+func (f *activeFilter) RequestHigh()                         { f.s.request.PauseSource() }
+func (f *activeFilter) RequestLow()                          { f.s.request.ResumeSource() }
 
 // EncodeInterim drops interim responses of the upstream unless the configuration
 // lets them through: the proxy has answered Expect itself.
@@ -79,11 +74,11 @@ func (f *activeFilter) StartResponse(h *httpmsg.Headers, endStream bool, details
 }
 
 func (f *activeFilter) SendResponseData(data *buffer.Buffer, endStream bool) {
-	f.s.response.receiveData(data, endStream)
+	f.s.response.ReceiveData(data, endStream)
 }
 
 func (f *activeFilter) SendResponseTrailers(trailers *httpmsg.Headers) {
-	f.s.response.receiveTrailers(trailers)
+	f.s.response.ReceiveTrailers(trailers)
 }
 
 func (f *activeFilter) WatchDownstream(w httpfilter.WatermarkCallbacks) {
@@ -93,15 +88,15 @@ func (f *activeFilter) WatchDownstream(w httpfilter.WatermarkCallbacks) {
 	}
 }
 
-func (f *activeFilter) ContinueEncoding()              { f.s.response.resume(f.s.mirror(f.index)) }
-func (f *activeFilter) EncodingBuffer() *buffer.Buffer { return f.writes.held() }
+func (f *activeFilter) ContinueEncoding()              { f.s.response.Resume(f.s.mirror(f.index)) }
+func (f *activeFilter) EncodingBuffer() *buffer.Buffer { return f.HeldResponse() }
 
 func (f *activeFilter) AddEncodedData(data *buffer.Buffer, streaming bool) {
-	f.s.response.addData(f.s.mirror(f.index), data, streaming)
+	f.s.response.AddData(f.s.mirror(f.index), data, streaming)
 }
 
-func (f *activeFilter) AddEncodedTrailers() *httpmsg.Headers { return f.s.response.addTrailers() }
-func (f *activeFilter) EncoderBufferLimit() int              { return f.s.response.limit }
-func (f *activeFilter) SetEncoderBufferLimit(limit int)      { f.s.response.limit = limit }
-func (f *activeFilter) ResponseHigh()                        { f.s.response.pauseSource() }
-func (f *activeFilter) ResponseLow()                         { f.s.response.resumeSource() }
+func (f *activeFilter) AddEncodedTrailers() *httpmsg.Headers { return f.s.response.AddTrailers() }
+func (f *activeFilter) EncoderBufferLimit() int              { return f.s.response.Limit }
+func (f *activeFilter) SetEncoderBufferLimit(limit int)      { f.s.response.Limit = limit }
+func (f *activeFilter) ResponseHigh()                        { f.s.response.PauseSource() }
+func (f *activeFilter) ResponseLow()                         { f.s.response.ResumeSource() }

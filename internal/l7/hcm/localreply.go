@@ -96,7 +96,7 @@ type reply struct {
 
 // rewrite changes the reply to s, whose headers are h.
 func (l *localReply) rewrite(s *stream, h *httpmsg.Headers, r *reply) {
-	s.response.headers = h
+	s.response.Headers = h
 	body := &l.body
 	for i := range l.mappers {
 		m := &l.mappers[i]

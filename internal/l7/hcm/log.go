@@ -61,7 +61,7 @@ func (s *stream) logPeriodically() {
 // until the next call.
 func (s *stream) entryFor(t format.EntryType) *format.Entry {
 	s.entry = format.Entry{
-		Request: s.request.headers, Response: s.response.headers, Trailers: s.response.trailers, Stream: &s.info,
+		Request: s.request.Headers, Response: s.response.Headers, Trailers: s.response.Trailers, Stream: &s.info,
 		Type: t, Now: s.m.d.Now(), Shard: s.m.shard, Random: s.random,
 	}
 	return &s.entry

@@ -9,22 +9,22 @@ import (
 // this one: see RecreateStream of httpfilter.StreamCallbacks. f is the filter that
 // asks, and holds the body.
 func (s *stream) recreate(f *activeFilter, response *httpmsg.Headers) bool {
-	held := f.reads.held()
-	if s.ended || s.headersSent || !s.request.complete {
+	held := f.HeldRequest()
+	if s.ended || s.headersSent || !s.request.Complete {
 		return false
 	}
 	if response != nil {
-		s.response.headers, s.info.ResponseCode = response, response.StatusCode()
+		s.response.Headers, s.info.ResponseCode = response, response.StatusCode()
 	}
 	var body buffer.Buffer
 	body.Init(s.m.d.Buffers())
 	if held != nil {
 		body.Move(held)
 	}
-	if s.request.paused > 0 {
+	if s.request.Paused > 0 {
 		s.enc.ReadDisable(false)
 	}
-	m, enc, trailers := s.m, s.enc, s.request.trailers
+	m, enc, trailers := s.m, s.enc, s.request.Trailers
 	s.continued = true
 	s.finish()
 	n := m.newStream()

@@ -92,7 +92,7 @@ func hasToken(list, token string) bool {
 
 // answerExpect sends "100 Continue" on behalf of the upstream. Filters do not see it.
 func (s *stream) answerExpect(h *httpmsg.Headers) {
-	if s.cfg.proxy100Continue || s.request.complete || !strings.EqualFold(h.Get(httpmsg.Expect), "100-continue") {
+	if s.cfg.proxy100Continue || s.request.Complete || !strings.EqualFold(h.Get(httpmsg.Expect), "100-continue") {
 		return
 	}
 	h.Remove(httpmsg.Expect)
@@ -156,7 +156,7 @@ func (s *stream) completeRequest(h *httpmsg.Headers) bool {
 		s.info.Downstream = &own
 	}
 	s.setRequestID(h, edge)
-	h.Remove(httpmsg.XForwardedClientCert)
+	s.forwardClientCert(h)
 	return true
 }
 

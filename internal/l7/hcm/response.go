@@ -8,25 +8,26 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 )
 
 // startResponse takes the headers of a response from a terminal filter.
 func (s *stream) startResponse(h *httpmsg.Headers, end bool, details string) {
-	if s.ended || s.responseStarted || s.response.dead {
+	if s.ended || s.responseStarted || s.response.Dead {
 		return
 	}
 	s.responseStarted = true
 	s.info.ResponseDetails = details
 	s.info.ResponseCode = h.StatusCode() // what changes headers may format it
 	s.mutateResponse(h)
-	s.response.receiveHeaders(h, end)
+	s.response.ReceiveHeaders(h, end)
 }
 
 // mutateResponse applies what the route says about response headers, before the
 // filters see them.
 func (s *stream) mutateResponse(h *httpmsg.Headers) {
 	if r := s.route; r != nil && r.Response != nil {
-		s.response.headers = h
+		s.response.Headers = h
 		r.Response.MutateHeaders(h, s.entryFor(format.NotSet))
 	}
 }
@@ -48,23 +49,23 @@ func (s *stream) sendLocalReply(reply httpfilter.LocalReply) {
 		s.m.endKeepAlive()
 	}
 	direct := s.responseStarted
-	s.request.kill()
+	s.request.Kill()
 	s.responseStarted = true
 	s.info.ResponseDetails = strings.ReplaceAll(reply.Details, " ", "_")
 	end := s.makeLocalReply(reply)
 	if direct {
 		// The filters have seen another response: they are not shown this one.
-		s.response.kill()
-		s.response.headers = &s.local
+		s.response.Kill()
+		s.response.Headers = &s.local
 		s.writeHeaders(&s.local, end)
 		if !end {
 			s.writeData(&s.localBody, true)
 		}
 		return
 	}
-	s.response.receiveHeaders(&s.local, end)
+	s.response.ReceiveHeaders(&s.local, end)
 	if !end && !s.ended {
-		s.response.receiveData(&s.localBody, true)
+		s.response.ReceiveData(&s.localBody, true)
 	}
 }
 
@@ -115,7 +116,7 @@ func (s *stream) makeLocalReply(from httpfilter.LocalReply) (end bool) {
 }
 
 func (s *stream) isHead() bool {
-	return s.request.headers != nil && s.request.headers.Get(httpmsg.Method) == "HEAD"
+	return s.request.Headers != nil && s.request.Headers.Get(httpmsg.Method) == "HEAD"
 }
 
 func isGRPC(h *httpmsg.Headers) bool {
@@ -176,8 +177,8 @@ func (s *stream) encodeInterim(h *httpmsg.Headers) {
 		return
 	}
 	for i := len(s.filters) - 1; i >= 0; i-- {
-		if f := &s.filters[i]; f.enc != nil && !f.off {
-			if f.enc.EncodeInterim(h) != httpfilter.Continue {
+		if f := &s.filters[i]; f.Enc != nil && !f.Off {
+			if f.Enc.EncodeInterim(h) != httpfilter.Continue {
 				return
 			}
 		}
@@ -192,9 +193,39 @@ func (s *stream) sendInterim(h *httpmsg.Headers) {
 	s.m.flush()
 }
 
+// Buffers implements filterchain.Owner, as do the methods that follow.
+func (s *stream) Buffers() *buffer.Pool { return s.m.d.Buffers() }
+
+// Filters is how many filters serve the request.
+func (s *stream) Filters() int { return len(s.filters) }
+
+// Filter returns one of them.
+func (s *stream) Filter(i int) *filterchain.Filter { return &s.filters[i].Filter }
+
+// PassedHeaders takes headers to the codec. A request ends at the terminal filter.
+func (s *stream) PassedHeaders(p *filterchain.Path, end bool) {
+	if p.Response {
+		s.writeHeaders(p.Headers, end)
+	}
+}
+
+// PassedData takes a piece of the body to the codec.
+func (s *stream) PassedData(p *filterchain.Path, data *buffer.Buffer, end bool) {
+	if p.Response {
+		s.writeData(data, end)
+	}
+}
+
+// PassedTrailers takes trailers to the codec.
+func (s *stream) PassedTrailers(p *filterchain.Path) {
+	if p.Response {
+		s.writeTrailers(p.Trailers)
+	}
+}
+
 // writeHeaders is the end of the response path: the headers go to the codec.
 func (s *stream) writeHeaders(h *httpmsg.Headers, end bool) {
-	s.response.headers = h
+	s.response.Headers = h
 	s.finishResponseHeaders(h)
 	s.headersSent = true
 	s.info.FirstTxByte = s.m.d.Now()
@@ -252,7 +283,7 @@ func (s *stream) finishResponseHeaders(h *httpmsg.Headers) {
 		h.AddID(httpmsg.Date, m.w.dateHeader(m.d.Now()))
 	}
 	s.setServer(h)
-	if r := s.request.headers; r != nil && (cfg.alwaysSetRequestID || r.Has(httpmsg.XEnvoyForceTrace)) {
+	if r := s.request.Headers; r != nil && (cfg.alwaysSetRequestID || r.Has(httpmsg.XEnvoyForceTrace)) {
 		cfg.requestIDs.SetInResponse(h, r)
 	}
 	if cfg.via != "" {
@@ -296,13 +327,13 @@ func (s *stream) decideConnection(h *httpmsg.Headers) {
 			m.startDrain()
 		}
 	}
-	if !s.request.complete {
+	if !s.request.Complete {
 		cfg.stats.rqResponseBeforeRqComplete.Inc(m.shard)
 	}
 	if m.http2 != nil {
 		return
 	}
-	if m.drain == draining || s.last || !s.request.complete && !s.upgraded {
+	if m.drain == draining || s.last || !s.request.Complete && !s.upgraded {
 		m.startDrain()
 	}
 	if !s.upgraded && !m.codec.Reusable() {

@@ -12,6 +12,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 )
 
 // A stream is one request and its response. It is recycled with its filters on
@@ -41,8 +42,8 @@ type exchange struct {
 	id         uint64
 	enc        codec.ResponseEncoder
 	info       streaminfo.Stream
-	request    path
-	response   path
+	request    filterchain.Path
+	response   filterchain.Path
 	route      *route.Route
 	routeKnown bool
 	table      route.Table // that the route was looked up in, nil before
@@ -96,21 +97,22 @@ func (s *stream) buildFilters(chain []filterConfig) []activeFilter {
 
 func (f *activeFilter) build(build httpfilter.Builder) {
 	f.filter = build(f)
-	f.dec, _ = f.filter.(httpfilter.DecoderFilter)
-	f.enc, _ = f.filter.(httpfilter.EncoderFilter)
+	f.Dec, _ = f.filter.(httpfilter.DecoderFilter)
+	f.Enc, _ = f.filter.(httpfilter.EncoderFilter)
 }
 
 // begin makes a free stream serve a request of m.
 func (s *stream) begin(m *manager, enc codec.ResponseEncoder) {
 	s.m, s.enc = m, enc
-	s.request.s, s.response.s, s.response.response = s, s, true
+	s.request.Init(s, false)
+	s.response.Init(s, true)
 	s.random = m.d.Random()
 	s.id = s.random
 	s.info.Start = m.d.Now()
 	s.info.Downstream = m.conn.Info()
 	s.info.Version, s.info.HasVersion = m.codec.Version(), true
 	limit := m.conn.BufferLimit()
-	s.request.limit, s.response.limit = limit, limit
+	s.request.Limit, s.response.Limit = limit, limit
 	s.info.MatchUpstreamScheme = s.cfg.matchUpstreamScheme
 	m.link(s)
 	s.last = m.softDrain
@@ -145,9 +147,8 @@ func (s *stream) reset() bool {
 			return false
 		}
 		r.Reset()
-		f.reads.reset()
-		f.writes.reset()
-		f.off, f.watermark = false, nil
+		f.Filter.Reset()
+		f.watermark = nil
 	}
 	s.requestHeaders.Reset()
 	s.local.Reset()
@@ -159,7 +160,7 @@ func (s *stream) reset() bool {
 // --- the route --------------------------------------------------------------------
 
 func (s *stream) resolveRoute() *route.Route {
-	if !s.routeKnown && s.request.headers != nil {
+	if !s.routeKnown && s.request.Headers != nil {
 		s.routeKnown = true
 		s.matchRoute()
 		s.describeRoute()
@@ -175,10 +176,10 @@ func (s *stream) describeRoute() {
 	case r != nil:
 		s.info.RouteName, s.info.RouteMetadata, v = r.Name, r.Metadata, r.VirtualHost
 		if r.Forward != nil {
-			to = s.cfg.clusters.Get(r.Forward.ClusterName(s.request.headers, &s.info, s.random))
+			to = s.cfg.clusters.Get(r.Forward.ClusterName(s.request.Headers, &s.info, s.random))
 		}
 	case s.table != nil:
-		v = s.table.VirtualHost(s.request.headers)
+		v = s.table.VirtualHost(s.request.Headers)
 	}
 	if v != nil {
 		s.info.VirtualHostName, s.info.VirtualHostMetadata = v.Name, v.Metadata
@@ -199,8 +200,8 @@ func (s *stream) matchRoute() {
 		since = s.cfg.clock()
 	}
 	s.info.RouteResolutions++
-	if s.table = s.cfg.table(s.request.headers); s.table != nil {
-		s.route = s.table.Match(s.request.headers, &s.info, s.random)
+	if s.table = s.cfg.table(s.request.Headers); s.table != nil {
+		s.route = s.table.Match(s.request.Headers, &s.info, s.random)
 	}
 	if timed {
 		s.info.RouteResolutionTime += s.cfg.clock().Sub(since)
@@ -211,23 +212,23 @@ func (s *stream) matchRoute() {
 func (s *stream) setUpFilters() {
 	r := s.resolveRoute()
 	for i := range s.filters {
-		s.filters[i].off = s.chain[i].disabled
+		s.filters[i].Off = s.chain[i].disabled
 	}
 	if r == nil {
 		return
 	}
 	for i := range s.filters {
-		s.filters[i].off = filterOff(r, s.filters[i].name, s.filters[i].off)
+		s.filters[i].Off = filterOff(r, s.filters[i].name, s.filters[i].Off)
 	}
 	if f := r.Forward; f != nil {
 		if f.HasIdleTimeout {
 			s.setIdleTimeout(f.IdleTimeout)
 		}
-		if d, ok := f.StreamDuration(s.request.headers); ok {
+		if d, ok := f.StreamDuration(s.request.Headers); ok {
 			s.armMaxDuration(d)
 		}
-		if n := f.MaxRequestBuffer; n > 0 && (!f.LowersRequestBuffer || s.request.limit == 0 || n < s.request.limit) {
-			s.request.limit = n
+		if n := f.MaxRequestBuffer; n > 0 && (!f.LowersRequestBuffer || s.request.Limit == 0 || n < s.request.Limit) {
+			s.request.Limit = n
 		}
 	}
 }
@@ -274,11 +275,11 @@ func (s *stream) resetStream(reason httpmsg.ResetReason, details string) {
 	m.closeIfDone()
 }
 
-// bodyTooLarge answers when a body that must be buffered is over the limit.
-func (s *stream) bodyTooLarge(p *path) {
-	if !p.response {
+// BodyTooLarge implements filterchain.Owner: it answers.
+func (s *stream) BodyTooLarge(p *filterchain.Path) {
+	if !p.Response {
 		s.m.cfg.stats.rqTooLarge.Inc(s.m.shard)
-		s.request.complete = false // as in Envoy, which sees the end of a body behind its last byte
+		s.request.Complete = false // as in Envoy, which sees the end of a body behind its last byte
 		s.sendLocalReply(httpfilter.LocalReply{Status: 413, Body: "Payload Too Large", Details: "request_payload_too_large"})
 		return
 	}
@@ -295,7 +296,7 @@ func (s *stream) responseSent() {
 	s.responseComplete = true
 	s.info.LastTxByte = s.m.d.Now()
 	m := s.m
-	if !s.request.complete && !s.ended && m.http2 == nil {
+	if !s.request.Complete && !s.ended && m.http2 == nil {
 		// The rest of the request would be read for nothing. HTTP/2 refuses it by itself.
 		s.enc.Reset(httpmsg.ResetLocalReset)
 		m.drain = closing
@@ -314,8 +315,8 @@ func (s *stream) finish() {
 	now := m.d.Now()
 	s.info.End = now
 	s.disarmTimers()
-	s.request.kill()
-	s.response.kill()
+	s.request.Kill()
+	s.response.Kill()
 	for i := range s.filters {
 		if c, ok := s.filters[i].filter.(httpfilter.StreamCompleter); ok {
 			c.OnStreamComplete()
@@ -329,13 +330,13 @@ func (s *stream) finish() {
 	st.rqActive.Dec(m.shard)
 	switch {
 	case s.continued:
-	case !s.request.complete || !s.responseComplete:
+	case !s.request.Complete || !s.responseComplete:
 		st.rqRxReset.Inc(m.shard)
 	}
 	if s.info.HealthCheck {
 		st.tracingHealthCheck.Inc(m.shard)
 	}
-	m.expected = s.last && s.request.complete
+	m.expected = s.last && s.request.Complete
 	if s.upgrading {
 		st.cxUpgradesActive.Dec(m.shard)
 	}

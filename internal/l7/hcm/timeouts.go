@@ -91,7 +91,7 @@ func (s *stream) onIdleTimeout() {
 	s.m.cfg.stats.rqIdleTimeout.Inc(s.m.shard)
 	s.info.Flags |= streaminfo.StreamIdleTimeout
 	status := 408
-	if s.request.complete {
+	if s.request.Complete {
 		// The client has done its part: the other side is late.
 		status = 504
 	}
@@ -119,7 +119,7 @@ func (s *stream) onMaxDuration() {
 
 // timeoutStatus is 408 when the request is late, 504 when the response is.
 func (s *stream) timeoutStatus() int {
-	if s.request.complete {
+	if s.request.Complete {
 		return 504
 	}
 	return 408

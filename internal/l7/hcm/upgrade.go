@@ -74,11 +74,11 @@ func (s *stream) upgradeAllowed(kind string) bool {
 
 // switchesProtocol reports whether a response turns the stream into a tunnel.
 func (s *stream) switchesProtocol(status int) bool {
-	if s.request.headers == nil {
+	if s.request.Headers == nil {
 		return false
 	}
 	if status == 101 {
-		return s.request.headers.Has(httpmsg.Upgrade)
+		return s.request.Headers.Has(httpmsg.Upgrade)
 	}
-	return status/100 == 2 && s.request.headers.Get(httpmsg.Method) == "CONNECT"
+	return status/100 == 2 && s.request.Headers.Get(httpmsg.Method) == "CONNECT"
 }

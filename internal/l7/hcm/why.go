@@ -14,7 +14,7 @@ func (s *stream) explain() {
 		return
 	}
 	a := &s.m.w.answer
-	a.Request, a.Stream, a.Body = s.request.headers, &s.info, s.replyBody
+	a.Request, a.Stream, a.Body = s.request.Headers, &s.info, s.replyBody
 	a.Routes, a.Random = s.table, s.random
 	a.Connection, a.CloseReason = s.m.fate()
 	s.cfg.why.Record(s.m.shard, a)

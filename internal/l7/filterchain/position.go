@@ -1,4 +1,4 @@
-package hcm
+package filterchain
 
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
@@ -36,22 +36,22 @@ func (p *position) reset() {
 }
 
 // hold keeps data with a filter, within the limit.
-func (p *path) hold(f *activeFilter, pos *position, data *buffer.Buffer) {
+func (p *Path) hold(f *Filter, pos *position, data *buffer.Buffer) {
 	pos.take(p, data)
-	if p.limit == 0 || pos.body.Len() <= p.limit {
+	if p.Limit == 0 || pos.body.Len() <= p.Limit {
 		return
 	}
 	if pos.streaming {
 		if !pos.over {
 			pos.over = true
-			p.pauseSource()
+			p.PauseSource()
 		}
 		return
 	}
-	p.s.bodyTooLarge(p)
+	p.owner.BodyTooLarge(p)
 }
 
-func (pos *position) take(p *path, data *buffer.Buffer) {
+func (pos *position) take(p *Path, data *buffer.Buffer) {
 	if pos.body == nil {
 		pos.body = p.newBuffer()
 	}
@@ -59,10 +59,10 @@ func (pos *position) take(p *path, data *buffer.Buffer) {
 }
 
 // drained lets the source go on when a body over the limit has left.
-func (p *path) drained(pos *position) {
+func (p *Path) drained(pos *position) {
 	if pos.over {
 		pos.over = false
-		p.resumeSource()
+		p.ResumeSource()
 	}
 }
 
@@ -78,9 +78,10 @@ type adder struct {
 	addition
 }
 
-// addData adds to the body on behalf of filter i.
-func (p *path) addData(i int, data *buffer.Buffer, streaming bool) {
-	if p.dead {
+// AddData adds to the body on behalf of filter i, counted from the source. streaming
+// says that a body over the limit pauses the source.
+func (p *Path) AddData(i int, data *buffer.Buffer, streaming bool) {
+	if p.Dead {
 		data.Drain(data.Len())
 		return
 	}
@@ -101,15 +102,15 @@ func (p *path) addData(i int, data *buffer.Buffer, streaming bool) {
 	data.Drain(data.Len())
 }
 
-// addTrailers adds trailers on behalf of the filter that is being called.
-func (p *path) addTrailers() *httpmsg.Headers {
+// AddTrailers adds trailers on behalf of the filter that is being called.
+func (p *Path) AddTrailers() *httpmsg.Headers {
 	if p.added.trailers == nil {
 		p.added.trailers = new(httpmsg.Headers)
 	}
 	return p.added.trailers
 }
 
-func (p *path) takeAdded() addition {
+func (p *Path) takeAdded() addition {
 	a := p.added
 	p.added = addition{}
 	return a

@@ -1,4 +1,7 @@
-package hcm
+// Package filterchain takes the messages of a stream through its HTTP filters: what a
+// filter stops waits, what it adds goes on. It serves the connection manager, and the
+// filters between a router and its hosts.
+package filterchain
 
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
@@ -6,82 +9,127 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
 
-// A path carries one message of a stream, the request or the response, through
+// An Owner is the stream that a path belongs to.
+type Owner interface {
+	Buffers() *buffer.Pool
+	// Filters is how many filters there are, Filter returns one of them, in the order of
+	// the configuration.
+	Filters() int
+	Filter(i int) *Filter
+	// PassedHeaders, PassedData and PassedTrailers take what has passed all filters. What
+	// is left in data is dropped.
+	PassedHeaders(p *Path, end bool)
+	PassedData(p *Path, data *buffer.Buffer, end bool)
+	PassedTrailers(p *Path)
+	// PauseSource stops (true) or resumes the source of the message.
+	PauseSource(p *Path, pause bool)
+	// BodyTooLarge is called when a body that must be buffered is over the limit.
+	BodyTooLarge(p *Path)
+}
+
+// A Filter is one filter of a stream, with what it stopped in either direction.
+type Filter struct {
+	Dec httpfilter.DecoderFilter // nil if the filter does not decode
+	Enc httpfilter.EncoderFilter // nil if the filter does not encode
+	// Off is set for a stream that the filter does not serve.
+	Off    bool
+	reads  position // on the request path
+	writes position // on the response path
+}
+
+// HeldRequest and HeldResponse return the body that waits at the filter, nil if there
+// is none.
+func (f *Filter) HeldRequest() *buffer.Buffer { return f.reads.held() }
+
+// HeldResponse is HeldRequest for the response.
+func (f *Filter) HeldResponse() *buffer.Buffer { return f.writes.held() }
+
+// Reset drops what the filter stopped, and switches it on.
+func (f *Filter) Reset() {
+	f.reads.reset()
+	f.writes.reset()
+	f.Off = false
+}
+
+// A Path carries one message of a stream, the request or the response, through
 // the filters. Both directions follow the same rules; only the calls differ, and
-// what waits at the end: nothing for a request (the last filter is terminal), the
-// codec for a response.
+// what waits at the end.
 //
 // Headers, body and trailers of a message arrive in this order, and each filter
 // sees them in this order. What a filter stops waits in its position: at most its
 // headers, a buffered body and the trailers, and it goes on as a whole when the
 // filter continues.
-type path struct {
-	s        *stream
-	response bool
-	headers  *httpmsg.Headers // nil until they arrived
-	trailers *httpmsg.Headers // nil if there are none
-	// limit is how many bytes of body one filter may hold, 0 for any number.
-	limit int
-	// dead is set when nothing may move any more: the stream ended, or a local reply
+type Path struct {
+	owner Owner
+	// Response is set for that direction, whose filters are asked in reverse order.
+	Response bool
+	Headers  *httpmsg.Headers // nil until they arrived
+	Trailers *httpmsg.Headers // nil if there are none
+	// Limit is how many bytes of body one filter may hold, 0 for any number.
+	Limit int
+	// Dead is set when nothing may move any more: the stream ended, or a local reply
 	// took the place of the message.
-	dead bool
-	// complete is set when the source has delivered the end of the message.
-	complete bool
-	// paused counts the reasons for which the source does not read.
-	paused int
+	Dead bool
+	// Complete is set when the source has delivered the end of the message.
+	Complete bool
+	// Paused counts the reasons for which the source does not read.
+	Paused int
 	// calling is set while a filter is called: what it adds then waits for its answer.
 	calling bool
 	added   addition
 }
 
+// Init sets what the zero Path lacks.
+func (p *Path) Init(owner Owner, response bool) { p.owner, p.Response = owner, response }
+
 // at returns the filter and its position i steps from the source, nil if the
 // filter does not look at this direction.
-func (p *path) at(i int) (*activeFilter, *position) {
-	if p.response {
-		f := &p.s.filters[len(p.s.filters)-1-i]
-		if f.enc == nil || f.off {
+func (p *Path) at(i int) (*Filter, *position) {
+	if p.Response {
+		f := p.owner.Filter(p.owner.Filters() - 1 - i)
+		if f.Enc == nil || f.Off {
 			return nil, nil
 		}
 		return f, &f.writes
 	}
-	f := &p.s.filters[i]
-	if f.dec == nil || f.off {
+	f := p.owner.Filter(i)
+	if f.Dec == nil || f.Off {
 		return nil, nil
 	}
 	return f, &f.reads
 }
 
-// receiveHeaders starts the message.
-func (p *path) receiveHeaders(h *httpmsg.Headers, end bool) {
-	p.headers, p.complete = h, end
+// ReceiveHeaders starts the message.
+func (p *Path) ReceiveHeaders(h *httpmsg.Headers, end bool) {
+	p.Headers, p.Complete = h, end
 	p.passHeaders(0, end)
 }
 
-// receiveData takes the next piece of the body from the source.
-func (p *path) receiveData(data *buffer.Buffer, end bool) {
-	if p.dead {
+// ReceiveData takes the next piece of the body from the source.
+func (p *Path) ReceiveData(data *buffer.Buffer, end bool) {
+	if p.Dead {
 		data.Drain(data.Len())
 		return
 	}
-	p.complete = p.complete || end
+	p.Complete = p.Complete || end
 	p.passData(0, data, end)
 	data.Drain(data.Len())
 }
 
-// receiveTrailers ends the message.
-func (p *path) receiveTrailers(t *httpmsg.Headers) {
-	if p.dead {
+// ReceiveTrailers ends the message.
+func (p *Path) ReceiveTrailers(t *httpmsg.Headers) {
+	if p.Dead {
 		return
 	}
-	p.complete, p.trailers = true, t
+	p.Complete, p.Trailers = true, t
 	p.passTrailers(0)
 }
 
 // passHeaders shows the headers to the filters from i on, and behind them what the
 // filters added meanwhile.
-func (p *path) passHeaders(i int, end bool) {
+func (p *Path) passHeaders(i int, end bool) {
 	var adders []adder
-	for ; i < len(p.s.filters); i++ {
+	for ; i < p.owner.Filters(); i++ {
 		f, pos := p.at(i)
 		if f == nil {
 			continue
@@ -89,7 +137,7 @@ func (p *path) passHeaders(i int, end bool) {
 		p.calling = true
 		status := p.callHeaders(f, end)
 		p.calling = false
-		if p.dead {
+		if p.Dead {
 			return
 		}
 		if added := p.takeAdded(); added.body != nil || added.trailers != nil {
@@ -111,20 +159,18 @@ func (p *path) passHeaders(i int, end bool) {
 		p.passAdded(adders)
 		return
 	}
-	if p.response {
-		p.s.writeHeaders(p.headers, end)
-	}
+	p.owner.PassedHeaders(p, end)
 	p.passAdded(adders)
 }
 
 // passAdded hands on what filters added while they saw the headers, in order.
-func (p *path) passAdded(adders []adder) {
+func (p *Path) passAdded(adders []adder) {
 	for k, a := range adders {
-		if p.dead {
+		if p.Dead {
 			return
 		}
 		last := k == len(adders)-1
-		ends := last && p.complete && p.trailers == nil && a.trailers == nil
+		ends := last && p.Complete && p.Trailers == nil && a.trailers == nil
 		if _, pos := p.at(a.by); pos.headersHeld {
 			// The filter itself is stopped: what it added waits with the headers.
 			if a.body != nil {
@@ -132,7 +178,7 @@ func (p *path) passAdded(adders []adder) {
 			}
 			pos.bodyEnd = ends
 			if a.trailers != nil {
-				p.trailers, pos.trailersHeld = a.trailers, true
+				p.Trailers, pos.trailersHeld = a.trailers, true
 			}
 			continue
 		}
@@ -141,7 +187,7 @@ func (p *path) passAdded(adders []adder) {
 			a.body.Drain(a.body.Len())
 		}
 		if a.trailers != nil {
-			p.trailers = a.trailers
+			p.Trailers = a.trailers
 			p.passTrailers(a.by + 1)
 		}
 	}
@@ -149,9 +195,9 @@ func (p *path) passAdded(adders []adder) {
 
 // passData shows a piece of the body to the filters from i on. What nobody took
 // is dropped by the caller.
-func (p *path) passData(i int, data *buffer.Buffer, end bool) {
+func (p *Path) passData(i int, data *buffer.Buffer, end bool) {
 	trailersFrom := -1
-	for ; i < len(p.s.filters); i++ {
+	for ; i < p.owner.Filters(); i++ {
 		f, pos := p.at(i)
 		if f == nil {
 			continue
@@ -164,7 +210,7 @@ func (p *path) passData(i int, data *buffer.Buffer, end bool) {
 		p.calling = true
 		status := p.callData(f, data, end)
 		p.calling = false
-		if p.dead {
+		if p.Dead {
 			return
 		}
 		added := p.takeAdded()
@@ -172,7 +218,7 @@ func (p *path) passData(i int, data *buffer.Buffer, end bool) {
 			data.Move(added.body)
 		}
 		if added.trailers != nil {
-			p.trailers, end = added.trailers, false
+			p.Trailers, end = added.trailers, false
 			trailersFrom = i + 1
 		}
 		if status != httpfilter.DataContinue {
@@ -187,7 +233,7 @@ func (p *path) passData(i int, data *buffer.Buffer, end bool) {
 		if pos.headersHeld {
 			pos.headersHeld = false
 			p.passHeaders(i+1, false)
-			if p.dead {
+			if p.Dead {
 				return
 			}
 		}
@@ -203,23 +249,23 @@ func (p *path) passData(i int, data *buffer.Buffer, end bool) {
 			break
 		}
 	}
-	if i == len(p.s.filters) && p.response {
-		p.s.writeData(data, end)
+	if i == p.owner.Filters() {
+		p.owner.PassedData(p, data, end)
 	}
-	if trailersFrom >= 0 && !p.dead && (i == len(p.s.filters) || i >= trailersFrom) {
+	if trailersFrom >= 0 && !p.Dead && (i == p.owner.Filters() || i >= trailersFrom) {
 		p.passTrailers(trailersFrom)
 	}
 }
 
-func (p *path) newBuffer() *buffer.Buffer {
+func (p *Path) newBuffer() *buffer.Buffer {
 	b := new(buffer.Buffer)
-	b.Init(p.s.m.d.Buffers())
+	b.Init(p.owner.Buffers())
 	return b
 }
 
 // passTrailers shows the trailers to the filters from i on.
-func (p *path) passTrailers(i int) {
-	for ; i < len(p.s.filters) && !p.dead; i++ {
+func (p *Path) passTrailers(i int) {
+	for ; i < p.owner.Filters() && !p.Dead; i++ {
 		f, pos := p.at(i)
 		if f == nil {
 			continue
@@ -231,7 +277,7 @@ func (p *path) passTrailers(i int) {
 		p.calling = true
 		status := p.callTrailers(f)
 		p.calling = false
-		if p.dead {
+		if p.Dead {
 			return
 		}
 		if added := p.takeAdded(); added.body != nil {
@@ -243,17 +289,17 @@ func (p *path) passTrailers(i int) {
 		}
 		p.flush(i, pos, false)
 	}
-	if p.response && !p.dead {
-		p.s.writeTrailers(p.trailers)
+	if !p.Dead {
+		p.owner.PassedTrailers(p)
 	}
 }
 
 // flush hands the headers and the body that wait at filter i to the next one.
-func (p *path) flush(i int, pos *position, end bool) {
+func (p *Path) flush(i int, pos *position, end bool) {
 	if pos.headersHeld {
 		pos.headersHeld = false
 		p.passHeaders(i+1, end && pos.held() == nil)
-		if p.dead || end && pos.held() == nil {
+		if p.Dead || end && pos.held() == nil {
 			return
 		}
 	}
@@ -263,7 +309,7 @@ func (p *path) flush(i int, pos *position, end bool) {
 }
 
 // passHeld hands the body of a position to filter i and those behind it.
-func (p *path) passHeld(i int, pos *position, end bool) {
+func (p *Path) passHeld(i int, pos *position, end bool) {
 	whole := p.newBuffer()
 	if pos.body != nil {
 		whole.Move(pos.body)
@@ -273,10 +319,10 @@ func (p *path) passHeld(i int, pos *position, end bool) {
 	whole.Drain(whole.Len())
 }
 
-// resume goes on behind a filter that stopped the message.
-func (p *path) resume(i int) {
+// Resume goes on behind filter i, counted from the source, that stopped the message.
+func (p *Path) Resume(i int) {
 	f, pos := p.at(i)
-	if f == nil || p.dead {
+	if f == nil || p.Dead {
 		return
 	}
 	stopped := pos.headersHeld || pos.stopAll || pos.held() != nil || pos.trailersHeld || pos.bodyEnd
@@ -294,7 +340,7 @@ func (p *path) resume(i int) {
 		last = true
 	}
 	p.flush(i, pos, last)
-	if pos.trailersHeld && !p.dead {
+	if pos.trailersHeld && !p.Dead {
 		pos.trailersHeld = false
 		p.passTrailers(i + 1)
 	}
@@ -302,7 +348,7 @@ func (p *path) resume(i int) {
 
 // resumeAll goes on with a filter that saw nothing but the headers: the body and
 // the trailers that waited are shown to itself first.
-func (p *path) resumeAll(i int, pos *position, bodyEnd bool) {
+func (p *Path) resumeAll(i int, pos *position, bodyEnd bool) {
 	pos.stopAll = false
 	bare := pos.headersEnd && !pos.trailersHeld
 	if pos.headersHeld {
@@ -310,67 +356,68 @@ func (p *path) resumeAll(i int, pos *position, bodyEnd bool) {
 		p.passHeaders(i+1, bare && pos.held() == nil)
 	}
 	switch {
-	case p.dead:
+	case p.Dead:
 	case bare && pos.held() != nil:
 		// The message has no body but the one that the filter added.
 		p.passHeld(i+1, pos, true)
 	case pos.held() != nil || bodyEnd:
 		p.passHeld(i, pos, bodyEnd)
 	}
-	if !p.dead && pos.trailersHeld {
+	if !p.Dead && pos.trailersHeld {
 		pos.trailersHeld = false
 		p.passTrailers(i)
 	}
 }
 
-// pauseSource stops reading of the message at its source, resumeSource undoes one
-// of them.
-func (p *path) pauseSource() {
-	p.paused++
-	if p.paused == 1 {
-		p.s.pauseSource(p, true)
+// PauseSource stops reading of the message at its source; ResumeSource undoes one
+// call.
+func (p *Path) PauseSource() {
+	p.Paused++
+	if p.Paused == 1 {
+		p.owner.PauseSource(p, true)
 	}
 }
 
-func (p *path) resumeSource() {
-	if p.paused == 0 {
+// ResumeSource undoes one PauseSource.
+func (p *Path) ResumeSource() {
+	if p.Paused == 0 {
 		return
 	}
-	p.paused--
-	if p.paused == 0 {
-		p.s.pauseSource(p, false)
+	p.Paused--
+	if p.Paused == 0 {
+		p.owner.PauseSource(p, false)
 	}
 }
 
-func (p *path) callHeaders(f *activeFilter, end bool) httpfilter.HeadersStatus {
-	if p.response {
-		return f.enc.EncodeHeaders(p.headers, end)
+func (p *Path) callHeaders(f *Filter, end bool) httpfilter.HeadersStatus {
+	if p.Response {
+		return f.Enc.EncodeHeaders(p.Headers, end)
 	}
-	return f.dec.DecodeHeaders(p.headers, end)
+	return f.Dec.DecodeHeaders(p.Headers, end)
 }
 
-func (p *path) callData(f *activeFilter, data *buffer.Buffer, end bool) httpfilter.DataStatus {
-	if p.response {
-		return f.enc.EncodeData(data, end)
+func (p *Path) callData(f *Filter, data *buffer.Buffer, end bool) httpfilter.DataStatus {
+	if p.Response {
+		return f.Enc.EncodeData(data, end)
 	}
-	return f.dec.DecodeData(data, end)
+	return f.Dec.DecodeData(data, end)
 }
 
-func (p *path) callTrailers(f *activeFilter) httpfilter.TrailersStatus {
-	if p.response {
-		return f.enc.EncodeTrailers(p.trailers)
+func (p *Path) callTrailers(f *Filter) httpfilter.TrailersStatus {
+	if p.Response {
+		return f.Enc.EncodeTrailers(p.Trailers)
 	}
-	return f.dec.DecodeTrailers(p.trailers)
+	return f.Dec.DecodeTrailers(p.Trailers)
 }
 
-// kill drops all that waits.
-func (p *path) kill() {
-	p.dead = true
-	for i := range p.s.filters {
-		if p.response {
-			p.s.filters[i].writes.reset()
+// Kill drops all that waits.
+func (p *Path) Kill() {
+	p.Dead = true
+	for i := range p.owner.Filters() {
+		if f := p.owner.Filter(i); p.Response {
+			f.writes.reset()
 		} else {
-			p.s.filters[i].reads.reset()
+			f.reads.reset()
 		}
 	}
 	if p.added.body != nil {
