@@ -79,7 +79,7 @@ func (s *shouter) Write(from *buffer.Buffer, endStream bool) (n int, err error) 
 	}
 	for len(s.out) > 0 && err == nil {
 		var sent int
-		sent, err = s.cb.WriteRaw([][]byte{s.out[:1]})
+		sent, err = s.cb.WriteRaw([][]byte{s.out})
 		s.out = s.out[sent:]
 	}
 	if err == nil && !s.greeted {
