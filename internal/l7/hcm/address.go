@@ -24,9 +24,6 @@ func (c *config) readAddresses(m *hcmv3.HttpConnectionManager, ctx extension.Con
 	c.internalUnix = m.GetInternalAddressConfig().GetUnixSockets()
 	c.internal = address.NewRanges(m.GetInternalAddressConfig().GetCidrRanges(),
 		path.Field("internal_address_config").Field("cidr_ranges"), errs)
-	if d := m.GetForwardClientCertDetails(); d != hcmv3.HttpConnectionManager_SANITIZE {
-		errs.Add(path.Field("forward_client_cert_details"), "%v is not implemented", d)
-	}
 	at := path.Field("original_ip_detection_extensions")
 	for i, e := range m.GetOriginalIpDetectionExtensions() {
 		msg, factory := connectionManagerExtension[extension.OriginalIPDetectionFactory](

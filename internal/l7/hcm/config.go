@@ -54,7 +54,8 @@ var Fields = conf.Fields{
 		"access_log_options", "use_remote_address", "xff_num_trusted_hops", "original_ip_detection_extensions",
 		"early_header_mutation_extensions", "internal_address_config", "skip_xff_append", "via",
 		"generate_request_id", "preserve_external_request_id", "always_set_request_id_in_response",
-		"request_id_extension", "forward_client_cert_details", "proxy_100_continue", "upgrade_configs", "normalize_path",
+		"request_id_extension", "forward_client_cert_details",
+		"set_current_client_cert_details", "forward_client_cert_matcher", "proxy_100_continue", "upgrade_configs", "normalize_path",
 		"merge_slashes", "path_with_escaped_slashes_action", "local_reply_config", "strip_matching_host_port",
 		"strip_any_host_port", "strip_trailing_host_dot", "stream_error_on_invalid_http_message", "proxy_status_config",
 		"append_x_forwarded_port", "forward_proto_config", "record_route_resolution_stats",
@@ -129,6 +130,7 @@ type config struct {
 	addUserAgent         bool
 	userAgent, node      string // what it adds
 
+	clientCert        clientCertRules
 	early             []route.HeaderMutation
 	requestIDs        httpfilter.RequestIDs
 	generateRequestID bool
@@ -198,6 +200,7 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	cfg.readTimeouts(m, path, errs)
 	cfg.readAddresses(m, ctx.Context, path, errs)
 	cfg.readMessageRules(m, ctx.Server, path, errs)
+	cfg.readClientCert(m, httpCtx, path, errs)
 	cfg.readRequestIDs(m, ctx.Context, path, errs)
 	cfg.readHTTP1(m, ctx.Registry, path, errs)
 	cfg.readHTTP2(m, path, errs)
@@ -387,5 +390,5 @@ func anyOf(list []*matcherv3.StringMatcher, path conf.Path, errs *conf.Errors) f
 // AllFields lists what is implemented of the messages that the connection manager
 // reads besides its own.
 func AllFields() []conf.Fields {
-	return []conf.Fields{httpFilterFields, http1Fields, http2config.Fields()}
+	return append(clientCertFields(), httpFilterFields, http1Fields, http2config.Fields())
 }

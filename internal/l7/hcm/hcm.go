@@ -59,6 +59,7 @@ type manager struct {
 	// dispatching is set while the codec reads: it must not lose its connection then.
 	dispatching bool
 	closed      bool
+	clientCert  clientCertElement // of the last request that told it
 
 	idle, maxDuration event.Timer // nil when there is no such timeout
 	drainTimer        event.Timer // nil until the connection drains
