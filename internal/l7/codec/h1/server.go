@@ -250,14 +250,14 @@ func (c *ServerConnection) readHead(block []byte, h *httpmsg.Headers) (body fram
 // addPseudoHeaders adds them before all other fields. The host header, if there is
 // one, replaces :authority in its place.
 func addPseudoHeaders(h *httpmsg.Headers, method string, to *target) {
-	h.AddID(httpmsg.Method, method)
+	h.AddID(httpmsg.Authority, "")
 	if to.scheme != "" {
 		h.AddID(httpmsg.Scheme, to.scheme)
 	}
 	if to.path != "" {
 		h.AddID(httpmsg.Path, to.path)
 	}
-	h.AddID(httpmsg.Authority, "")
+	h.AddID(httpmsg.Method, method)
 }
 
 func (c *ServerConnection) checkVersion(f *framing) *codec.Error {

@@ -219,7 +219,7 @@ func TestRequest(t *testing.T) {
 	f := newServer(ServerDefaults())
 	f.send("POST /p?q HTTP/1.1\r\nX-A:  b \r\nHost: a:80\r\nContent-Length: 3\r\n\r\nab")
 	f.send("c")
-	f.want(t, "stream", `head HTTP/1.1 :method="POST" :path="/p?q" :authority="a:80" x-a="b" content-length="3"`, "data abc", "end")
+	f.want(t, "stream", `head HTTP/1.1 :authority="a:80" :path="/p?q" :method="POST" x-a="b" content-length="3"`, "data abc", "end")
 	if f.conn.WantsRead() {
 		t.Error("wants another request before the response")
 	}
@@ -233,7 +233,7 @@ func TestRequest(t *testing.T) {
 func TestPipelining(t *testing.T) {
 	f := newServer(ServerDefaults())
 	f.send(get + "POST /y HTTP/1.1\r\nHost: b\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET")
-	first := `head HTTP/1.1 :method="GET" :path="/x" :authority="a"`
+	first := `head HTTP/1.1 :authority="a" :path="/x" :method="GET"`
 	f.want(t, "stream", first, "end")
 	if f.stopped != 1 {
 		t.Errorf("reading is stopped %d times while bytes wait", f.stopped)
@@ -243,7 +243,7 @@ func TestPipelining(t *testing.T) {
 		t.Errorf("reading is stopped %d times after the response", f.stopped)
 	}
 	f.dispatch()
-	f.want(t, "stream", `head HTTP/1.1 :method="POST" :path="/y" :authority="b" transfer-encoding="chunked"`, "data abc", "end")
+	f.want(t, "stream", `head HTTP/1.1 :authority="b" :path="/y" :method="POST" transfer-encoding="chunked"`, "data abc", "end")
 	f.respond(404)
 	f.dispatch()
 	f.send(" /x HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -289,7 +289,7 @@ func TestReadDisable(t *testing.T) {
 	f := newServer(ServerDefaults())
 	f.onHeaders = func() { f.enc.ReadDisable(true) }
 	f.send("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
-	head := `head HTTP/1.1 :method="POST" :path="/x" :authority="a" content-length="3"`
+	head := `head HTTP/1.1 :authority="a" :path="/x" :method="POST" content-length="3"`
 	f.want(t, "stream", head)
 	if f.stopped != 1 || f.in.Len() != 3 {
 		t.Errorf("stopped %d, %d bytes left", f.stopped, f.in.Len())
@@ -418,7 +418,7 @@ func TestTrailersAndProperCase(t *testing.T) {
 	s.EnableTrailers, s.ProperCaseWords = true, true
 	f := newServer(s)
 	f.send("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\nx-u: 2\r\n\r\n")
-	f.want(t, "stream", `head HTTP/1.1 :method="POST" :path="/x" :authority="a" transfer-encoding="chunked"`,
+	f.want(t, "stream", `head HTTP/1.1 :authority="a" :path="/x" :method="POST" transfer-encoding="chunked"`,
 		"data abc", `trailers x-t="1" x-u="2"`, "end")
 	f.enc.EncodeHeaders(response(200, "x-foo$b#$are", "1"), false)
 	f.enc.EncodeTrailers(response(200, "x-t", "1"))
@@ -433,14 +433,14 @@ func TestAnswerInsideBody(t *testing.T) {
 	f := newServer(s)
 	f.onHeaders = func() { f.respond(413) }
 	f.send("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n" + get)
-	f.want(t, "stream", `head HTTP/1.1 :method="POST" :path="/x" :authority="a" transfer-encoding="chunked"`)
+	f.want(t, "stream", `head HTTP/1.1 :authority="a" :path="/x" :method="POST" transfer-encoding="chunked"`)
 	if f.conn.Reusable() || f.in.Len() != 0 {
 		t.Error("the connection goes on")
 	}
 }
 
 const wsRequest = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-const wsHead = `head HTTP/1.1 :method="GET" :path="/ws" :authority="a" connection="Upgrade" upgrade="websocket"`
+const wsHead = `head HTTP/1.1 :authority="a" :path="/ws" :method="GET" connection="Upgrade" upgrade="websocket"`
 
 func TestUpgradeAccepted(t *testing.T) {
 	f := newServer(ServerDefaults())
@@ -479,7 +479,7 @@ func TestUpgradeRefused(t *testing.T) {
 func TestConnect(t *testing.T) {
 	f := newServer(ServerDefaults())
 	f.send("CONNECT a:443 HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\n\r\nEARLY")
-	f.want(t, "stream", `head HTTP/1.1 :method="CONNECT" :authority="a:443"`)
+	f.want(t, "stream", `head HTTP/1.1 :authority="a:443" :method="CONNECT"`)
 	f.enc.EncodeHeaders(response(200, "content-length", "0"), false)
 	f.dispatch()
 	f.want(t, "data EARLY")
@@ -496,7 +496,7 @@ func TestResetAndClose(t *testing.T) {
 	}
 	f.respond(200) // has no effect
 	f.conn.OnClose(httpmsg.ResetConnectionTermination)
-	f.want(t, "stream", `head HTTP/1.1 :method="GET" :path="/x" :authority="a"`, "end")
+	f.want(t, "stream", `head HTTP/1.1 :authority="a" :path="/x" :method="GET"`, "end")
 	wantSent(t, f.sent(), "")
 
 	f = newServer(ServerDefaults())
@@ -522,7 +522,7 @@ func TestUnderscoreStats(t *testing.T) {
 	s.Underscores = DropUnderscores
 	f := newServer(s)
 	f.send("GET /x HTTP/1.1\r\nHost: a\r\nx_a: 1\r\nx_b: 2\r\nx-c: 3\r\n\r\n")
-	f.want(t, "stream", `head HTTP/1.1 :method="GET" :path="/x" :authority="a" x-c="3"`, "end")
+	f.want(t, "stream", `head HTTP/1.1 :authority="a" :path="/x" :method="GET" x-c="3"`, "end")
 	if n := f.conn.stats.DroppedHeadersWithUnderscores.Value(); n != 2 {
 		t.Errorf("dropped %d", n)
 	}
