@@ -67,7 +67,7 @@ func TestRequestExtensions(t *testing.T) {
 		{"internal only", "x-internal-only: 1\r\n", func(c *config) { c.routes = fixedTable{&route.Route{}, []string{"x-internal-only"}} }, "", peer},
 		{"with a port", "x-forwarded-for: 10.0.0.9:80\r\n", nil, "x-forwarded-for=10.0.0.9:80|", peer},
 	}
-	always := strings.NewReplacer(":method=GET|:path=/|:authority=a|", "", "x-forwarded-proto=http|", "", ":scheme=http|", "", "x-request-id=ID|", "")
+	always := strings.NewReplacer(":authority=a|:path=/|:method=GET|", "", "x-forwarded-proto=http|", "", ":scheme=http|", "", "x-request-id=ID|", "")
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string

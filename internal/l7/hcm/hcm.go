@@ -168,7 +168,14 @@ func (m *manager) dispatch(data *buffer.Buffer) {
 // protocolError ends the connection after bytes that are no HTTP. The answer has
 // been sent by the stream's OnProtocolError.
 func (m *manager) protocolError(err error) {
-	m.cfg.stats.cxProtocolError.Inc(m.shard)
+	st, details := m.cfg.stats, detailsOf(err)
+	if !isFlood(err) {
+		st.cxProtocolError.Inc(m.shard)
+	}
+	if m.active > 0 {
+		st.cxDestroyActiveRq.Inc(m.shard)
+		st.cxDestroyLocalActiveRq.Inc(m.shard)
+	}
 	m.cfg.log.Debugf("[Cx%d] protocol error: %v", m.conn.ID(), err)
 	m.conn.Stream().Flags |= streaminfo.DownstreamProtocolError
 	m.drain = closing
@@ -176,7 +183,7 @@ func (m *manager) protocolError(err error) {
 		s := m.streams
 		s.info.Flags |= streaminfo.DownstreamProtocolError
 		if s.info.ResponseDetails == "" {
-			s.info.ResponseDetails = detailsOf(err)
+			s.info.ResponseDetails = details
 		}
 		s.finish()
 	}
@@ -184,7 +191,17 @@ func (m *manager) protocolError(err error) {
 		m.http2.OnClose(httpmsg.ResetProtocolError) // it must forget the streams before they serve others
 	}
 	m.flush()
+	if m.http2 != nil && m.http2.abused {
+		m.close(network.Abort, details)
+		return
+	}
 	m.close(network.FlushWriteAndDelay, "codec error")
+}
+
+// isFlood reports whether a codec's error says that the client sent, or left, too much.
+func isFlood(err error) bool {
+	var e *codec.Error
+	return errors.As(err, &e) && e.Flood
 }
 
 // detailsOf returns the response code details that a codec's error stands for.
@@ -359,12 +376,12 @@ func (m *manager) OnEvent(e network.Event) {
 	}
 	m.closed = true
 	m.countClose(e)
-	flag, details := streaminfo.DownstreamConnectionTermination, "downstream_remote_disconnect"
+	details := "downstream_remote_disconnect"
 	if e == network.LocalClose {
-		flag, details = 0, "downstream_local_disconnect("+m.conn.Info().LocalCloseReason+")"
+		details = "downstream_local_disconnect(" + m.conn.Info().LocalCloseReason + ")"
 	}
 	for m.streams != nil {
-		m.streams.connectionClosed(flag, details)
+		m.streams.connectionClosed(streaminfo.DownstreamConnectionTermination, details)
 	}
 	if m.idle != nil {
 		m.idle.Disable()
@@ -400,14 +417,14 @@ func (m *manager) countClose(e network.Event) {
 	if m.softDrain {
 		st.cxSoftDrain.Dec(m.shard)
 	}
-	side, sideActive := st.cxDestroyRemote, st.cxDestroyRemoteActiveRq
 	if e == network.LocalClose {
-		side, sideActive = st.cxDestroyLocal, st.cxDestroyLocalActiveRq
+		st.cxDestroyLocal.Inc(m.shard)
+	} else {
+		st.cxDestroyRemote.Inc(m.shard)
 	}
-	side.Inc(m.shard)
-	if m.active > 0 {
+	if m.active > 0 { // whoever closed: an error of the client ends its requests first
 		st.cxDestroyActiveRq.Inc(m.shard)
-		sideActive.Inc(m.shard)
+		st.cxDestroyRemoteActiveRq.Inc(m.shard)
 	}
 	st.cxLengthMs.Record(m.shard, uint64(m.d.Now().Sub(m.conn.Info().Accepted).Milliseconds()))
 }

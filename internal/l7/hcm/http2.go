@@ -47,6 +47,7 @@ type http2 struct {
 
 	// Requests that are over, and those of them that the client gave up at once.
 	over, premature uint64
+	abused          bool // too many of those
 }
 
 var (
@@ -158,11 +159,10 @@ func (x *http2) watchResets(s *stream) {
 	x.premature++
 	// Even if all further requests are good, half of them may be bad in the end.
 	enough := runtime.Integer(prematureResetCountKey, prematureResetCount)
-	if 2*x.premature < max(enough, x.over) || m.drain == closing {
+	if 2*x.premature < max(enough, x.over) || x.abused {
 		return
 	}
 	m.cfg.stats.rqTooManyPrematureResets.Inc(m.shard)
-	m.cfg.stats.cxProtocolError.Inc(m.shard)
-	m.drain = closing
-	m.d.Defer(func() { m.close(network.Abort, "too_many_premature_resets") }) // not while the codec reads
+	x.abused = true
+	x.Fail(&codec.Error{Detail: "codec_error:Connection_was_closed_while_dispatching_frames", Cause: "too many requests are reset early"})
 }

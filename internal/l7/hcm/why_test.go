@@ -58,7 +58,7 @@ func TestExplain(t *testing.T) {
 		{"bad request", "GET / HTTP/9\r\n\r\n", nil, answers{`none 400 DPE "Bad Request" routed=false closed by the proxy codec error`}},
 		{"client closes", "GET /wait HTTP/1.1\r\nhost: a\r\n\r\n", (*harness).clientCloses, answers{`/wait 0 DC "" routed=true closed by the client `}},
 		{"proxy closes", "GET /wait HTTP/1.1\r\nhost: a\r\n\r\n", func(h *harness) { h.conn.Close(network.NoFlush, "why_not") },
-			answers{`/wait 0 - "" routed=true closed by the proxy why_not`}},
+			answers{`/wait 0 DC "" routed=true closed by the proxy why_not`}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got answers

@@ -64,7 +64,11 @@ type connection struct {
 	high        bool // the network connection takes no more output now
 	goAwaySent  bool // the final one
 	dead        bool // an error or the end of the network connection: nothing is done any more
+	silent      bool // the peer is not told of the error
 	flooded     *codec.Error
+	// early are streams of a server that have sent their response in this Dispatch, and
+	// may still get the end of the request.
+	early []*stream
 }
 
 // peerSettings are what the peer announced.
@@ -106,18 +110,33 @@ func (c *connection) Dispatch(data *buffer.Buffer) error {
 		err = c.read(data)
 	}
 	if err == nil {
+		err = c.flooded
+	}
+	if err == nil {
 		c.deliverResumed()
 		c.pump()
+		c.endEarly()
 		err = c.writer.pending.check(c.stats, c.shard)
 	}
 	c.dispatching = false
 	c.recycle()
 	if err != nil {
 		data.Drain(data.Len())
+		if c.silent || err.Flood && !c.writer.pending.flooded {
+			c.writer.out.Drain(c.writer.out.Len())
+		}
 		c.die()
 		return err
 	}
 	return nil
+}
+
+// Fail makes the Dispatch that is under way return err, or the one that is asked for.
+func (c *connection) Fail(err *codec.Error) {
+	c.flooded = err
+	if !c.dispatching {
+		c.wake()
+	}
 }
 
 // die ends all use of the connection after an error; a client's streams go with it.
@@ -192,9 +211,18 @@ func (c *connection) Ping(data uint64) {
 // complete get OnReset.
 func (c *connection) OnClose(reason httpmsg.ResetReason) {
 	c.dead = true
-	for len(c.streams) > 0 {
-		c.abort(c.streams[0], reason)
+	for n := len(c.streams); n > 0; n = len(c.streams) {
+		c.abort(c.streams[n-1], reason)
 	}
+}
+
+// endEarly ends the streams that have sent their response in this Dispatch.
+func (c *connection) endEarly() {
+	for i, s := range c.early {
+		c.early[i] = nil
+		s.endStream()
+	}
+	c.early = c.early[:0]
 }
 
 // newStream returns a stream that nobody uses.

@@ -84,25 +84,31 @@ func (s *stream) sendResponse(h *httpmsg.Headers, endStream bool) {
 	s.sendBlock(&b, endStream)
 }
 
-// sendRequest sends the headers of a request. One for an upgrade becomes an extended
-// CONNECT.
+// sendRequest sends the headers of a request, its pseudo-headers in their order. One for
+// an upgrade becomes an extended CONNECT.
 func (s *stream) sendRequest(h *httpmsg.Headers, endStream bool) {
 	b := s.c.writer.beginBlock(h)
-	if s.upgrade {
-		b.addID(httpmsg.Method, "CONNECT")
-	} else {
-		b.addID(httpmsg.Method, h.Get(httpmsg.Method))
-	}
-	if !s.connect {
-		scheme := h.Get(httpmsg.Scheme)
-		if !isScheme(scheme) {
-			scheme = "http"
+	var sent uint8
+	list := h.Fields()
+	for i := range list {
+		id := list[i].ID()
+		if id < httpmsg.Method || id > httpmsg.Scheme || sent&bit(id) != 0 {
+			continue
 		}
-		b.addID(httpmsg.Scheme, scheme)
-		b.addID(httpmsg.Path, h.Get(httpmsg.Path))
+		sent |= bit(id)
+		value := list[i].Value
+		switch {
+		case id == httpmsg.Method && s.upgrade:
+			value = "CONNECT"
+		case s.connect && (id == httpmsg.Scheme || id == httpmsg.Path), value == "":
+			continue
+		case id == httpmsg.Scheme && !isScheme(value):
+			value = "http"
+		}
+		b.addID(id, value)
 	}
-	if authority := h.Get(httpmsg.Authority); authority != "" {
-		b.addID(httpmsg.Authority, authority)
+	if !s.connect && h.Get(httpmsg.Scheme) == "" {
+		b.addID(httpmsg.Scheme, "http")
 	}
 	if s.upgrade {
 		b.addID(httpmsg.Protocol, s.protocol)

@@ -13,13 +13,19 @@ func (c *connection) goAwayError(code ErrorCode, cause string) *codec.Error {
 	return failure(cause)
 }
 
-// streamFault is goAwayError where the RFC knows an error of a stream. The whole
+// silentError returns an error of the connection that the peer is not told of: as in
+// Envoy it gets nothing of what this Dispatch has put out.
+func (c *connection) silentError(cause string) *codec.Error {
+	c.silent = true
+	return failure(cause)
+}
+
+// streamFault is silentError where the RFC knows an error of a stream. The whole
 // connection ends, as in Envoy: otherwise a peer could make us reset streams without
 // resetting one itself.
-func (c *connection) streamFault(s *stream, code ErrorCode, cause string) *codec.Error {
-	err := c.goAwayError(code, cause)
+func (c *connection) streamFault(s *stream, cause string) *codec.Error {
 	c.fault(s, detailUnknown)
-	return err
+	return c.silentError(cause)
 }
 
 // fault tells the stream at fault, if there is one, that the connection fails.
@@ -39,7 +45,6 @@ func (c *connection) resetInvalid(s *stream, detail string) {
 // invalidLength resets a stream whose body is not as long as its content-length, in
 // Envoy's words.
 func (c *connection) invalidLength(s *stream) {
-	c.stats.RxMessagingError.Inc(c.shard)
 	c.resetInvalid(s, detailRemoteReset)
 }
 
@@ -53,7 +58,7 @@ func (c *connection) beginFrame() *codec.Error {
 	case !r.settled && (f.typ != frameSettings || f.flags&flagAck != 0):
 		return c.goAwayError(ProtocolError, "SETTINGS expected")
 	case r.block.active && (f.typ != frameContinuation || f.stream != r.block.id):
-		return c.goAwayError(ProtocolError, "unexpected non-CONTINUATION frame or stream id")
+		return c.goAwayError(ProtocolError, "unexpected non-CONTINUATION frame or stream_id is invalid")
 	}
 	switch f.typ {
 	case frameData:
@@ -66,14 +71,14 @@ func (c *connection) beginFrame() *codec.Error {
 		}
 		return c.countBlockFrame(int(f.length))
 	case framePushPromise:
-		return c.goAwayError(ProtocolError, "PUSH_PROMISE: push disabled")
+		return c.silentError("PUSH_PROMISE: push disabled")
 	case frameSettings, framePing, frameGoAway:
 		if f.stream != 0 {
-			return c.goAwayError(ProtocolError, "stream_id != 0")
+			return c.silentError("stream_id != 0")
 		}
 	case frameRSTStream, framePriority:
 		if f.stream == 0 {
-			return c.goAwayError(ProtocolError, "stream_id == 0")
+			return c.silentError("stream_id == 0")
 		}
 	case frameMetadata:
 		r.stream = nil
@@ -103,7 +108,9 @@ func (c *connection) beginDataFrame() *codec.Error {
 		c.fault(s, detailCodec)
 		return err
 	case !s.receive.take(f.length):
-		return c.streamFault(s, FlowControlError, "DATA: stream window exceeded")
+		err := c.goAwayError(FlowControlError, "DATA: stream window exceeded")
+		c.fault(s, detailUnknown)
+		return err
 	case !s.headersIn:
 		return c.invalid(s, detailMessaging, "DATA before the response's headers")
 	}
@@ -151,7 +158,9 @@ func (c *connection) onFrame(p []byte) *codec.Error {
 }
 
 func (c *connection) badSize() *codec.Error {
-	return c.goAwayError(FrameSizeError, "invalid frame size")
+	err := c.goAwayError(FrameSizeError, "")
+	err.Cause = "invalid frame size"
+	return err
 }
 
 func (c *connection) onPriority(p []byte) *codec.Error {
@@ -181,7 +190,7 @@ func (c *connection) onRSTStream(p []byte) *codec.Error {
 	s := c.find(id)
 	if s == nil {
 		if c.side.isIdle(id) {
-			return c.goAwayError(ProtocolError, "RST_STREAM: stream in idle")
+			return c.silentError("RST_STREAM: stream in idle")
 		}
 		c.closed.add(id)
 		return nil
@@ -196,6 +205,10 @@ func (c *connection) onRSTStream(p []byte) *codec.Error {
 		reason, s.details = httpmsg.ResetRemoteRefusedStream, detailRemoteRefused
 	case ConnectError:
 		reason = httpmsg.ResetConnectError
+	case ProtocolError:
+		if !c.server {
+			reason = httpmsg.ResetProtocolError
+		}
 	}
 	c.abort(s, reason)
 	return nil
@@ -239,7 +252,7 @@ func (c *connection) onSetting(id uint16, value uint32) *codec.Error {
 		c.writer.hpack.SetMaxTableSize(min(value, c.settings.HeaderTableSize))
 	case settingEnablePush:
 		if value > 1 || value == 1 && !c.server {
-			return c.goAwayError(ProtocolError, "SETTINGS: invalid ENABLE_PUSH")
+			return c.silentError("SETTINGS: invalid ENABLE_PUSH")
 		}
 	case settingMaxConcurrentStreams:
 		c.peer.maxStreams = value
@@ -247,11 +260,11 @@ func (c *connection) onSetting(id uint16, value uint32) *codec.Error {
 		return c.setInitialWindow(value)
 	case settingMaxFrameSize:
 		if value < maxFrame || value > 1<<24-1 {
-			return c.goAwayError(ProtocolError, "SETTINGS: invalid MAX_FRAME_SIZE")
+			return c.silentError("SETTINGS: invalid MAX_FRAME_SIZE")
 		}
 	case settingEnableConnect:
 		if value > 1 || value == 0 && c.peer.connect {
-			return c.goAwayError(ProtocolError, "SETTINGS: invalid ENABLE_CONNECT_PROTOCOL")
+			return c.silentError("SETTINGS: invalid ENABLE_CONNECT_PROTOCOL")
 		}
 		c.peer.connect = value == 1
 	}
@@ -261,13 +274,13 @@ func (c *connection) onSetting(id uint16, value uint32) *codec.Error {
 // setInitialWindow changes the windows of all streams by the difference.
 func (c *connection) setInitialWindow(value uint32) *codec.Error {
 	if value > maxWindow {
-		return c.goAwayError(FlowControlError, "SETTINGS: invalid INITIAL_WINDOW_SIZE")
+		return c.silentError("SETTINGS: invalid INITIAL_WINDOW_SIZE")
 	}
 	by := int64(value) - c.peer.initialWindow
 	c.peer.initialWindow = int64(value)
 	for _, s := range c.streams {
 		if s.sendWindow += by; s.sendWindow > maxWindow {
-			return c.goAwayError(FlowControlError, "SETTINGS: stream window overflow")
+			return c.silentError("SETTINGS: stream window overflow")
 		}
 		if s.sendWindow > 0 && s.send.Len() > 0 {
 			c.queue.push(s)
@@ -308,18 +321,18 @@ func (c *connection) onWindowUpdate(p []byte) *codec.Error {
 	increment := int64(binary.BigEndian.Uint32(p) & maxWindow)
 	if id == 0 {
 		if c.sendWindow += increment; increment == 0 {
-			return c.goAwayError(ProtocolError, "WINDOW_UPDATE: window_size_increment == 0")
+			return c.silentError("WINDOW_UPDATE: window_size_increment == 0")
 		} else if c.sendWindow > maxWindow {
-			return c.goAwayError(FlowControlError, "WINDOW_UPDATE: connection window overflow")
+			return c.silentError("WINDOW_UPDATE: connection window overflow")
 		}
 		return nil
 	}
 	s := c.find(id)
 	switch {
 	case s == nil && c.side.isIdle(id):
-		return c.goAwayError(ProtocolError, "WINDOW_UPDATE to idle stream")
+		return c.silentError("WINDOW_UPDATE to idle stream")
 	case increment == 0:
-		return c.streamFault(s, ProtocolError, "WINDOW_UPDATE: window_size_increment == 0")
+		return c.streamFault(s, "WINDOW_UPDATE: window_size_increment == 0")
 	case s == nil:
 		return nil
 	}

@@ -21,7 +21,7 @@ func (c *connection) beginHeaders() *codec.Error {
 	f := &c.reader.frame
 	b := &c.reader.block
 	if f.stream == 0 {
-		return c.goAwayError(ProtocolError, "HEADERS: stream_id == 0")
+		return c.silentError("HEADERS: stream_id == 0")
 	}
 	*b = headerBlock{active: true, id: f.stream, endStream: f.flags&flagEndStream != 0, bytes: b.bytes[:0]}
 	s := c.find(f.stream)
@@ -31,7 +31,7 @@ func (c *connection) beginHeaders() *codec.Error {
 			return err
 		}
 	} else if s.remoteEnd {
-		return c.streamFault(s, StreamClosed, "HEADERS: stream in half-closed(remote)")
+		return c.streamFault(s, "HEADERS: stream in half-closed(remote)")
 	} else if s.headersIn && c.server {
 		c.stats.Trailers.Inc(c.shard)
 	}
@@ -124,7 +124,8 @@ func (c *connection) decodeBlock(p []byte) *codec.Error {
 		s.decoder.Meter().DecompressedHeaderReceived += uint64(f.size)
 	}
 	if err != nil {
-		fail := c.goAwayError(CompressionError, err.Error())
+		fail := c.goAwayError(CompressionError, "")
+		fail.Cause = err.Error()
 		c.fault(s, detailCodec)
 		return fail
 	}
@@ -196,5 +197,5 @@ func (c *connection) invalid(s *stream, detail, cause string) *codec.Error {
 		return nil
 	}
 	c.fault(s, detail)
-	return failure(cause)
+	return c.silentError(cause)
 }

@@ -18,7 +18,8 @@ type outbound struct {
 	// What ends holds may have left since; this is how long it may get before it is
 	// looked at.
 	look     int
-	controls int // control frames in ends
+	controls int  // control frames in ends
+	flooded  bool // too many frames wait
 
 	maxFrames, maxControls int
 }
@@ -66,6 +67,7 @@ func (o *outbound) check(stats *Stats, shard int) *codec.Error {
 		return nil
 	}
 	o.trim()
+	o.flooded = len(o.ends) > o.maxFrames || o.controls > o.maxControls
 	switch {
 	case len(o.ends) > o.maxFrames:
 		stats.OutboundFlood.Inc(shard)

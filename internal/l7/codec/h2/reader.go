@@ -40,7 +40,7 @@ func (r *reader) forget(s *stream) {
 // read reads frames until data is empty.
 func (c *connection) read(data *buffer.Buffer) *codec.Error {
 	r := &c.reader
-	for data.Len() > 0 && !c.dead {
+	for data.Len() > 0 && !c.dead && c.flooded == nil {
 		var err *codec.Error
 		switch {
 		case c.server && r.prefaced < len(preface):
@@ -71,7 +71,7 @@ func (c *connection) readPreface(data *buffer.Buffer) *codec.Error {
 	front := data.Front()
 	n := min(len(front), len(preface)-r.prefaced)
 	if string(front[:n]) != preface[r.prefaced:r.prefaced+n] {
-		return c.goAwayError(ProtocolError, "invalid connection preface")
+		return c.silentError("invalid connection preface")
 	}
 	r.prefaced += n
 	data.Drain(n)

@@ -75,7 +75,7 @@ var _ side = (*serverSide)(nil)
 func (c *serverSide) beginHeaders(id uint32) (*stream, *codec.Error) {
 	switch {
 	case id%2 == 0:
-		return nil, c.goAwayError(ProtocolError, "HEADERS: invalid stream_id")
+		return nil, c.silentError("HEADERS: invalid stream_id")
 	case id > c.last:
 		if id > c.last+2 {
 			c.skipped = idRange{from: c.last + 1, to: id - 1}
@@ -118,6 +118,8 @@ func (c *serverSide) onHeaders(s *stream, f *section, endStream bool) *codec.Err
 		if protocol := h.Get(httpmsg.Protocol); protocol != "" && protocol != "bytestream" {
 			s.upgrade = true
 			requestFromConnect(h, protocol)
+		} else {
+			s.connect = true
 		}
 	}
 	s.request.DecodeHeaders(endStream)
@@ -185,8 +187,11 @@ func (e responseEncoder) EncodeHeaders(h *httpmsg.Headers, endStream bool) {
 		return
 	}
 	e.headersOut, e.localDone, e.localEnd = true, endStream, endStream
-	if code := h.StatusCode(); code == 204 || code == 304 {
+	switch code := h.StatusCode(); {
+	case code == 204 || code == 304:
 		e.bodiless = true
+	case code/100 == 2:
+		e.connect = false
 	}
 	e.sendResponse(h, endStream)
 	if endStream {

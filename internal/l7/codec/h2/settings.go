@@ -77,8 +77,7 @@ const (
 	DefaultMaxConcurrentStreams    = 1024
 	DefaultInitialStreamWindow     = 16 << 20
 	DefaultInitialConnectionWindow = 24 << 20
-	DefaultMaxRequestHeadersKB     = 60
-	DefaultMaxResponseHeadersKB    = 80
+	DefaultMaxHeadersKB            = 60
 	DefaultMaxHeaders              = 100
 	DefaultMaxHeaderFieldKB        = 64
 	DefaultMaxMetadataSize         = 1 << 20
@@ -91,11 +90,7 @@ const (
 )
 
 // ServerDefaults are the Settings of a listener that configures nothing.
-func ServerDefaults() Settings {
-	s := ClientDefaults()
-	s.MaxHeadersKB = DefaultMaxRequestHeadersKB
-	return s
-}
+func ServerDefaults() Settings { return ClientDefaults() }
 
 // ClientDefaults are the Settings of a cluster that configures nothing.
 func ClientDefaults() Settings {
@@ -104,7 +99,7 @@ func ClientDefaults() Settings {
 		MaxConcurrentStreams:    DefaultMaxConcurrentStreams,
 		InitialStreamWindow:     DefaultInitialStreamWindow,
 		InitialConnectionWindow: DefaultInitialConnectionWindow,
-		MaxHeadersKB:            DefaultMaxResponseHeadersKB,
+		MaxHeadersKB:            DefaultMaxHeadersKB,
 		MaxHeaders:              DefaultMaxHeaders,
 		MaxHeaderFieldKB:        DefaultMaxHeaderFieldKB,
 		MaxMetadataSize:         DefaultMaxMetadataSize,

@@ -37,7 +37,7 @@ type exchange struct {
 
 	// What it is about.
 	bodiless bool   // the response has no body: of HEAD, 204 or 304
-	connect  bool   // CONNECT that is no upgrade
+	connect  bool   // CONNECT that is no upgrade; on a server one that is not accepted
 	upgrade  bool   // extended CONNECT, an upgrade to the user
 	protocol string // what a client's stream wants to upgrade to
 
@@ -60,6 +60,7 @@ type exchange struct {
 	headersOut bool // the headers were sent
 	localDone  bool // the user has ended the message
 	localEnd   bool // END_STREAM was sent
+	early      bool // it is in the connection's list
 	progressed bool // data was sent since the last ExpireStalled
 	above      bool // more than the limit waits
 	told       bool // OnWriteBufferHigh was the last that the decoder heard
@@ -176,8 +177,15 @@ func (s *stream) endStream() {
 	case !s.open || !s.localEnd:
 	case s.remoteEnd && (s.delivered || s.tooLate):
 		c.close(s)
+	case c.server && !s.early && c.dispatching:
+		s.early = true
+		c.early = append(c.early, s)
 	case c.server:
-		c.writer.rstStream(s.id, NoError)
+		code := NoError
+		if s.connect {
+			code = ConnectError
+		}
+		c.writer.rstStream(s.id, code)
 		c.stats.TxReset.Inc(c.shard)
 		c.close(s)
 	}
