@@ -139,7 +139,10 @@ func (p *Protocol) common(msg *corev3.HttpProtocolOptions, path conf.Path, errs 
 	p.MaxStreamDuration = msg.GetMaxStreamDuration().AsDuration()
 	p.Codec.MaxHeaders = int(uint32Or(msg.GetMaxHeadersCount(), h1.DefaultMaxHeaders))
 	p.Codec.MaxHeadersKB = int(uint32Or(msg.GetMaxResponseHeadersKb(), h1.DefaultMaxResponseHeadersKB))
-	p.HTTP2.MaxHeaders, p.HTTP2.MaxHeadersKB = p.Codec.MaxHeaders, p.Codec.MaxHeadersKB
+	p.HTTP2.MaxHeaders = p.Codec.MaxHeaders
+	if msg.GetMaxResponseHeadersKb() != nil {
+		p.HTTP2.MaxHeadersKB = p.Codec.MaxHeadersKB
+	}
 	if kb := p.Codec.MaxHeadersKB; kb == 0 || kb > maxResponseHeaderKB {
 		errs.Add(path.Field("max_response_headers_kb"), "must be from 1 to %d, is %d", maxResponseHeaderKB, kb)
 	}

@@ -15,7 +15,7 @@ type client struct {
 	account
 	worker   *worker
 	conn     Conn
-	protocol protocol      // nil until the connection is up
+	protocol protocol      // nil until it is known, when the connection is up at the latest
 	out      buffer.Buffer // empty but inside of a stream's calls
 
 	expected int  // how many requests it was opened for
@@ -32,6 +32,8 @@ type client struct {
 
 // A protocol is what a connection speaks: http1 or http2.
 type protocol interface {
+	// greet is called when the connection is up.
+	greet()
 	// begin starts a request. There is room for it.
 	begin(h upstream.ResponseHandler) upstream.RequestStream
 	// room is the number of requests that may begin now, active of those that have and
@@ -53,8 +55,11 @@ func newClient(w *worker, expected int) {
 	c := &client{account: account{pool: p}, worker: w, expected: expected}
 	c.opened(w.d)
 	c.out.Init(w.d.Buffers())
-	if p.protocol == HTTP1 {
-		c.protocol = newHTTP1(c) // counts what does not come up too
+	switch p.protocol { // what does not come up is counted too
+	case HTTP1:
+		c.protocol = newHTTP1(c)
+	case HTTP2:
+		c.protocol = newHTTP2(c)
 	}
 	c.conn = p.config.Dial(w.d, p.host, p.transport)
 	c.conn.SetStats(p.config.Bytes)
@@ -187,6 +192,7 @@ func (c *client) OnEvent(e network.Event) {
 	if c.protocol == nil {
 		c.protocol = c.negotiated()
 	}
+	c.protocol.greet()
 	w.connecting -= c.expected
 	w.conns.Add(1)
 	w.publish()
@@ -255,9 +261,14 @@ func (c *client) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
 	return network.StopIteration
 }
 
+// errorFlush bounds how long the host is given to take what it is told about an error.
+const errorFlush = time.Second
+
 func (c *client) protocolError() {
 	c.pool.config.Stats.UpstreamCxProtocolError.Inc(c.worker.d.Shard())
-	c.close("protocol_error")
+	c.worker.unshare(c)
+	c.conn.SetDelayedCloseTimeout(errorFlush)
+	c.conn.Close(network.FlushWrite, "protocol_error")
 }
 
 // negotiated returns the protocol of a connection that is up.

@@ -171,6 +171,7 @@ func (c *fakeConn) ID() uint64                            { return uint64(c.id) 
 func (c *fakeConn) Info() *streaminfo.Connection          { return &c.info }
 func (c *fakeConn) State() network.State                  { return c.state }
 func (c *fakeConn) SetStats(*network.ConnectionStats)     {}
+func (c *fakeConn) SetDelayedCloseTimeout(time.Duration)  {}
 func (c *fakeConn) AddCallbacks(cb network.Callbacks)     { c.callbacks = append(c.callbacks, cb) }
 func (c *fakeConn) AddReadFilter(f network.ReadFilter)    { c.filter = f }
 func (c *fakeConn) TransportFailure() string              { return c.info.TransportFailure }

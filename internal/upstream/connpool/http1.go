@@ -33,6 +33,8 @@ func newHTTP1(c *client) *http1 {
 	return p
 }
 
+func (p *http1) greet() {}
+
 func (p *http1) begin(h upstream.ResponseHandler) upstream.RequestStream {
 	s := &p.stream
 	*s = http1Stream{stream: stream{c: p.client, handler: h, active: true, connection: p.streamConnection()}, p: p}

@@ -21,7 +21,10 @@ type http2 struct {
 	free        []*http2Stream
 	ended       []*http2Stream // free at the end of the turn
 	dispatching bool
-	keepAlive   keepalive.KeepAlive
+	// finished is set when the last stream of a connection that gets no more has ended as
+	// it should.
+	finished  bool
+	keepAlive keepalive.KeepAlive
 
 	redispatch, recycle func() // kept because a method value costs an allocation
 }
@@ -37,9 +40,13 @@ func newHTTP2(c *client) *http2 {
 	config, shard := c.pool.config, c.worker.d.Shard()
 	config.Stats.UpstreamCxHTTP2Total.Inc(shard)
 	p.codec.Init(p, config.HTTP2, config.HTTP2Stats(), shard, &c.out)
-	p.keepAlive.Start(c.worker.d, config.KeepAlive, pinger{p}, p.onKeepAliveTimeout)
-	c.write() // the preface
 	return p
+}
+
+// greet implements protocol: the codec has made the preface.
+func (p *http2) greet() {
+	p.keepAlive.Start(p.worker.d, p.pool.config.KeepAlive, pinger{p}, p.onKeepAliveTimeout)
+	p.write()
 }
 
 // A pinger pings the host.
@@ -96,7 +103,11 @@ func (p *http2) dispatch(data *buffer.Buffer) error {
 	err := p.codec.Dispatch(data)
 	p.dispatching = false
 	p.write()
-	if err == nil && p.retiring && p.active() == 0 {
+	if err == nil && p.retiring && p.active() == 0 && p.conn.State() == network.Open {
+		if p.finished {
+			// Envoy closes it while the codec reads, and takes that for an error.
+			p.pool.config.Stats.UpstreamCxProtocolError.Inc(p.worker.d.Shard())
+		}
 		p.close("")
 	}
 	return err
@@ -110,7 +121,7 @@ func (p *http2) closed(network.Event) (aborted bool) {
 	return p.active() > 0
 }
 
-func (p *http2) reset(e network.Event) { p.codec.OnClose(resetReason(e)) }
+func (p *http2) reset(network.Event) { p.codec.OnClose(httpmsg.ResetConnectionTermination) }
 
 // Redispatch implements h2.Flow.
 func (p *http2) Redispatch() { p.worker.d.Defer(p.redispatch) }
@@ -131,6 +142,7 @@ func (p *http2) OnStreamEnd(decoder codec.ResponseDecoder) {
 	if !ok || !s.active {
 		return
 	}
+	p.finished = s.responded && s.requested
 	s.end()
 	if len(p.ended) == 0 {
 		p.worker.d.Defer(p.recycle)
@@ -185,4 +197,26 @@ func (p *http2) OnPingAck(uint64) { p.keepAlive.OnAck() }
 type http2Stream struct {
 	stream
 	p *http2
+}
+
+// Reset implements upstream.RequestStream.
+func (s *http2Stream) Reset(reason httpmsg.ResetReason) {
+	if s.active {
+		s.p.pool.config.Stats.UpstreamRqTxReset.Inc(s.p.worker.d.Shard())
+		s.stream.Reset(reason)
+	}
+}
+
+// OnReset implements codec.StreamCallbacks.
+func (s *http2Stream) OnReset(reason httpmsg.ResetReason) {
+	stats, shard := s.p.pool.config.Stats, s.p.worker.d.Shard()
+	switch reason {
+	case httpmsg.ResetConnectionTermination:
+		stats.UpstreamRqPendingFailureEject.Inc(shard)
+	case httpmsg.ResetLocalReset, httpmsg.ResetProtocolError:
+		stats.UpstreamRqTxReset.Inc(shard)
+	case httpmsg.ResetRemoteReset:
+		stats.UpstreamRqRxReset.Inc(shard)
+	}
+	s.stream.OnReset(reason)
 }

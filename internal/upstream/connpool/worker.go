@@ -16,7 +16,7 @@ type worker struct {
 
 	// owned by the worker
 	idle       []*client // HTTP/1; the one used last is last
-	shared     []*client // HTTP/2 with room for another request
+	shared     []*client // HTTP/2, as far as known with room for another request
 	first      *pending  // requests that wait, oldest first
 	last       *pending
 	waiting    int    // length of that list
@@ -99,10 +99,22 @@ func (w *worker) publish() {
 
 // take returns a connection for a request, nil if there is none.
 func (w *worker) take() *client {
-	if len(w.shared) > 0 {
-		return w.shared[0]
+	if c := w.roomy(); c != nil {
+		return c
 	}
 	return w.takeIdle()
+}
+
+// roomy returns a shared connection with room for a request, nil if there is none.
+func (w *worker) roomy() *client {
+	for len(w.shared) > 0 {
+		c := w.shared[0]
+		if c.protocol.room() > 0 {
+			return c
+		}
+		w.unshare(c) // its codec has failed, in this turn
+	}
+	return nil
 }
 
 // share offers a connection that has room for requests, unshare takes that back.
@@ -247,7 +259,7 @@ func (w *worker) gained(c *client) {
 	} else {
 		w.putIdle(c)
 		if w.waiting > 0 {
-			w.serveFirst()
+			w.serveFirst(w.takeIdle())
 		}
 	}
 	w.match()
@@ -266,12 +278,16 @@ func (w *worker) ready(c *client) {
 // published before the needs of others are looked at: of two workers, one of which
 // puts a connection here while the other begins to wait, at least one sees the other.
 func (w *worker) match() {
-	for w.waiting > 0 && len(w.shared) > 0 {
-		w.serveFirst()
+	for w.waiting > 0 {
+		c := w.roomy()
+		if c == nil {
+			break
+		}
+		w.serveFirst(c)
 	}
 	if w.pool.needed.Load() == w.needs.Load() {
 		for w.waiting > 0 && len(w.idle) > 0 {
-			w.serveFirst()
+			w.serveFirst(w.takeIdle())
 		}
 		w.drainIfRemoved()
 		return
@@ -293,7 +309,7 @@ func (w *worker) handOut() {
 	for len(w.idle) > 0 {
 		o := w.needy(true)
 		if o == nil && w.waiting > 0 {
-			w.serveFirst()
+			w.serveFirst(w.takeIdle())
 			continue
 		}
 		if o == nil {
@@ -307,12 +323,12 @@ func (w *worker) handOut() {
 	w.drainIfRemoved()
 }
 
-// serveFirst serves the oldest request that waits. There is a connection for it.
-func (w *worker) serveFirst() {
+// serveFirst serves the oldest request that waits on c.
+func (w *worker) serveFirst(c *client) {
 	r := w.first
 	w.remove(r)
 	w.publish()
-	w.serve(w.take(), r.handler, r.callbacks)
+	w.serve(c, r.handler, r.callbacks)
 }
 
 // needy returns another worker whose requests wait in vain, and books the
