@@ -2,6 +2,7 @@ package streaminfo
 
 import (
 	"crypto/x509"
+	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 )
@@ -18,6 +19,10 @@ type TLS struct {
 	// SessionID is in hexadecimal, "" if there is none.
 	SessionID string
 	Resumed   bool
+	// HandshakeStart is when the handshake began: with a client's first bytes, or as soon as
+	// the connection to a server was there. HandshakeEnd is when the session was agreed on.
+	// Both by the worker's clock.
+	HandshakeStart, HandshakeEnd time.Time
 	// LocalCertificate is what this side showed, nil for none.
 	LocalCertificate *x509.Certificate
 	// PeerCertificates is the chain that the peer showed, its own first.

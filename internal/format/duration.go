@@ -47,7 +47,6 @@ func (t table) durations() {
 	t.add("RESPONSE_TX_DURATION", between(answered, sent, time.Millisecond))
 	t.add("UPSTREAM_CONNECTION_POOL_READY_DURATION", between(start, ready, time.Millisecond))
 
-	never := func(*format.Entry) time.Time { return time.Time{} }
 	points := map[string]point{
 		"DS_CX_BEG": func(e *format.Entry) time.Time { return connection(e.Stream).Accepted },
 		"DS_CX_END": func(e *format.Entry) time.Time { // also of a request whose client went away
@@ -56,12 +55,14 @@ func (t table) durations() {
 			}
 			return e.Stream.End
 		},
-		"DS_HS_BEG": never, "DS_HS_END": never, "US_HS_END": never, // of TLS
+		"DS_HS_BEG":      handshake(downstreamTLS).start,
+		"DS_HS_END":      handshake(downstreamTLS).end,
+		"US_HS_END":      handshake(upstreamTLS).end,
 		"DS_RX_BEG":      start,
 		"DS_RX_HDR_END":  func(e *format.Entry) time.Time { return e.Stream.RxHeadersEnd },
 		"DS_RX_END":      received,
 		"US_CX_BEG":      upstream(func(u *streaminfo.Upstream) time.Time { return u.ConnectStart }),
-		"US_CX_END":      upstream(func(u *streaminfo.Upstream) time.Time { return u.ConnectEnd }),
+		"US_CX_END":      upstream(connected),
 		"US_TX_BEG":      upstream(func(u *streaminfo.Upstream) time.Time { return u.FirstTxByte }),
 		"US_TX_END":      forwarded,
 		"US_RX_BEG":      answered,

@@ -202,7 +202,7 @@ func appendUUID(dst []byte, a, b uint64) []byte {
 // tracing.
 func (t table) nothing() {
 	none := func(dst []byte, _ *format.Entry) ([]byte, kind) { return dst, missing }
-	for _, name := range []string{"ROUNDTRIP_DURATION", "DOWNSTREAM_HANDSHAKE_DURATION", "TRACE_ID", "SPAN_ID"} {
+	for _, name := range []string{"ROUNDTRIP_DURATION", "TRACE_ID", "SPAN_ID"} {
 		t.add(name, none)
 	}
 	t.add("CUSTOM_FLAGS", constant("")) // no extension of this proxy sets any

@@ -2,6 +2,7 @@ package format
 
 import (
 	"crypto/x509"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,31 @@ type session func(*streaminfo.Stream) *streaminfo.TLS
 func downstreamTLS(s *streaminfo.Stream) *streaminfo.TLS { return connection(s).TLS }
 func upstreamTLS(s *streaminfo.Stream) *streaminfo.TLS   { return s.Upstream.TLS }
 
+// A handshake is that of one side.
+type handshake session
+
+func (of handshake) start(e *format.Entry) time.Time {
+	if s := of(e.Stream); s != nil {
+		return s.HandshakeStart
+	}
+	return time.Time{}
+}
+
+func (of handshake) end(e *format.Entry) time.Time {
+	if s := of(e.Stream); s != nil {
+		return s.HandshakeEnd
+	}
+	return time.Time{}
+}
+
+// connected is when the connection to the upstream was there, before its handshake.
+func connected(u *streaminfo.Upstream) time.Time {
+	if u.TLS != nil {
+		return u.TLS.HandshakeStart
+	}
+	return u.ConnectEnd
+}
+
 // tls adds the operators on TLS sessions and certificates.
 func (t table) tls() {
 	down, up := session(downstreamTLS), session(upstreamTLS)
@@ -24,6 +50,13 @@ func (t table) tls() {
 		t.session(prefix+"GROUP", of, func(s *streaminfo.TLS) string { return s.Group })
 		t.session(prefix+"SESSION_ID", of, func(s *streaminfo.TLS) string { return s.SessionID })
 	}
+	t.add("DOWNSTREAM_HANDSHAKE_DURATION", func(dst []byte, e *format.Entry) ([]byte, kind) {
+		if down(e.Stream) == nil {
+			return dst, missing
+		}
+		took := handshake(down).end(e).Sub(e.Stream.Start) // of a request it was over before
+		return strconv.AppendInt(dst, max(took.Milliseconds(), 0), 10), literal
+	})
 	t.session("UPSTREAM_SERVER_NAME", up, func(s *streaminfo.TLS) string { return s.ServerName })
 	kinds := map[string]streaminfo.AltNameKind{"URI": streaminfo.URIName, "DNS": streaminfo.DNSName, "IP": streaminfo.IPName}
 	for name, kind := range kinds {

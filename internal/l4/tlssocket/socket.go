@@ -88,6 +88,7 @@ func (s *Socket) Start(cb transport.Callbacks) bool {
 // begin starts the handshake: a client's at once, a server's when there is something to
 // answer.
 func (s *Socket) begin() {
+	s.session.HandshakeStart = s.cb.Dispatcher().Now()
 	h := &handshake{all: s.all, context: s.context, session: s.session, wake: make(chan struct{}, 1), aborted: make(chan struct{})}
 	d, look := s.cb.Dispatcher(), func() {
 		if s.handshake != nil {
@@ -139,6 +140,7 @@ func (s *Socket) finish(h *handshake) {
 	}
 	s.context.Done(&h.state, nil, shard)
 	info := s.cb.Info()
+	s.session.HandshakeEnd = s.cb.Dispatcher().Now()
 	info.TLS = s.session
 	if !s.client {
 		info.PeerCertificatePresented = len(info.TLS.PeerCertificates) > 0
