@@ -196,18 +196,23 @@ func indexingOf(id httpmsg.ID, name, value string) indexing {
 }
 
 // appendLiteral appends a field whose name is at index, or spelled out if that is 0.
+// Only what is added to the table, and so sent once, is worth the Huffman code.
 func appendLiteral(dst []byte, kind byte, prefix uint, index uint32, name, value string) []byte {
 	dst = appendInteger(dst, kind, prefix, index)
+	huffman := kind == 0x40
 	if index == 0 {
-		dst = appendString(dst, name)
+		dst = appendString(dst, name, huffman)
 	}
-	return appendString(dst, value)
+	return appendString(dst, value, huffman)
 }
 
-// appendString appends a string literal, by the Huffman code if that is shorter.
-func appendString(dst []byte, s string) []byte {
-	if n := huffmanLen(s); n < len(s) {
-		return appendHuffman(appendInteger(dst, 0x80, 7, uint32(n)), s)
+// appendString appends a string literal, by the Huffman code if huffman is set and that
+// is shorter.
+func appendString(dst []byte, s string, huffman bool) []byte {
+	if huffman {
+		if n := huffmanLen(s); n < len(s) {
+			return appendHuffman(appendInteger(dst, 0x80, 7, uint32(n)), s)
+		}
 	}
 	return append(appendInteger(dst, 0, 7, uint32(len(s))), s...)
 }
