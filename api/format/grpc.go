@@ -21,22 +21,10 @@ func (e *Entry) GRPCStatus() (status int, ok bool) {
 		}
 		return int(n), true
 	}
-	switch e.Stream.ResponseCode {
-	case 0:
+	if e.Stream.ResponseCode == 0 {
 		return 0, false
-	case 400:
-		return 13, true // Internal
-	case 401:
-		return 16, true // Unauthenticated
-	case 403:
-		return 7, true // PermissionDenied
-	case 404:
-		return 12, true // Unimplemented
-	case 429, 502, 503, 504:
-		return 14, true // Unavailable
-	default:
-		return 2, true // Unknown
 	}
+	return httpmsg.GRPCStatusOfHTTP(e.Stream.ResponseCode), true
 }
 
 func grpcStatus(h *httpmsg.Headers) string {

@@ -21,3 +21,27 @@ func TestParseGRPCTimeout(t *testing.T) {
 		}
 	}
 }
+
+func TestGRPCStatusAndHTTPStatus(t *testing.T) {
+	for http, want := range map[int]int{200: 2, 400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 503: 14, 500: 2} {
+		if got := GRPCStatusOfHTTP(http); got != want {
+			t.Errorf("%d: %d", http, got)
+		}
+	}
+	for status, want := range map[int]int{0: 200, 1: 499, 5: 404, 16: 401, 17: 500, -1: 500} {
+		if got := HTTPStatusOfGRPC(status); got != want {
+			t.Errorf("%d: %d", status, got)
+		}
+	}
+}
+
+func TestAppendGRPCTimeout(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0m", 1500 * time.Microsecond: "1m", 99_999_999 * time.Millisecond: "99999999m", 100_000_000 * time.Millisecond: "100000S",
+		math.MaxInt64: "2562047H",
+	} {
+		if got := string(AppendGRPCTimeout(nil, d)); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -69,35 +69,6 @@ func Status(h *httpmsg.Headers) (status int, ok bool) {
 	return int(n), err == nil
 }
 
-// FromHTTP is the gRPC status that stands for an HTTP status without one.
-// https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
-func FromHTTP(status int) int {
-	switch status {
-	case 400:
-		return Internal
-	case 401:
-		return 16 // UNAUTHENTICATED
-	case 403:
-		return 7 // PERMISSION_DENIED
-	case 404:
-		return 12 // UNIMPLEMENTED
-	case 429, 502, 503, 504:
-		return 14 // UNAVAILABLE
-	default:
-		return Unknown
-	}
-}
-
-// ToHTTP is the HTTP status that stands for a gRPC status.
-// https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
-func ToHTTP(status int) int {
-	statuses := [...]int{200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401}
-	if status < 0 || status >= len(statuses) {
-		return 500
-	}
-	return statuses[status]
-}
-
 // EncodeMessage returns text as grpc-message has it, percent-encoded.
 func EncodeMessage(text []byte) string {
 	const hex = "0123456789ABCDEF"

@@ -67,16 +67,6 @@ func TestStatus(t *testing.T) {
 			t.Errorf("%q: %d %v", text, n, ok)
 		}
 	}
-	for http, want := range map[int]int{200: 2, 400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 503: 14, 500: 2} {
-		if got := grpc.FromHTTP(http); got != want {
-			t.Errorf("%d: %d", http, got)
-		}
-	}
-	for status, want := range map[int]int{0: 200, 1: 499, 5: 404, 16: 401, 17: 500, -1: 500} {
-		if got := grpc.ToHTTP(status); got != want {
-			t.Errorf("%d: %d", status, got)
-		}
-	}
 }
 
 func frame(text string) []byte {

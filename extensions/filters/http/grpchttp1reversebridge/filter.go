@@ -110,7 +110,7 @@ func (f *filter) EncodeHeaders(h *httpmsg.Headers, endStream bool) httpfilter.He
 		return httpfilter.StopIteration
 	}
 	if f.status = grpc.OK; h.StatusCode() != 200 {
-		f.status = grpc.FromHTTP(h.StatusCode())
+		f.status = httpmsg.GRPCStatusOfHTTP(h.StatusCode())
 	}
 	h.SetStatusCode(200)
 	if endStream && f.cfg.withhold {

@@ -242,7 +242,7 @@ func (f *filter) endResponse(trailers *httpmsg.Headers) bool {
 	if !known {
 		c.headers.SetStatusCode(503)
 	} else {
-		c.headers.SetStatusCode(grpc.ToHTTP(status))
+		c.headers.SetStatusCode(httpmsg.HTTPStatusOfGRPC(status))
 		if !bare {
 			c.headers.Set(httpmsg.GRPCStatus, strconv.Itoa(status))
 		}
@@ -292,7 +292,7 @@ func (f *filter) convertStatus(status int, trailers *httpmsg.Headers) bool {
 	if err != nil {
 		return false
 	}
-	c.headers.SetStatusCode(grpc.ToHTTP(status))
+	c.headers.SetStatusCode(httpmsg.HTTPStatusOfGRPC(status))
 	if trailers == c.headers {
 		trailers.Remove(httpmsg.GRPCStatus)
 		trailers.Remove(httpmsg.GRPCMessage)

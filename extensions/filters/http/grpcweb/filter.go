@@ -193,7 +193,7 @@ func (f *filter) gather(data *buffer.Buffer, endStream bool) httpfilter.DataStat
 func (f *filter) translate() {
 	h := f.foreign
 	h.Set(httpmsg.GRPCMessage, grpc.EncodeMessage(f.message.AppendTo(nil)))
-	h.Set(httpmsg.GRPCStatus, strconv.Itoa(grpc.FromHTTP(h.StatusCode())))
+	h.Set(httpmsg.GRPCStatus, strconv.Itoa(httpmsg.GRPCStatusOfHTTP(h.StatusCode())))
 	h.Set(httpmsg.ContentLength, "0")
 	f.message.Drain(f.message.Len())
 	f.foreign = nil

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"strconv"
 	"strings"
 	"time"
 
@@ -34,9 +33,6 @@ const (
 	grpcUnauthenticated   = 16
 )
 
-// httpStatusOfGRPC is the HTTP status that means the same as a gRPC status.
-var httpStatusOfGRPC = [...]int{200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401}
-
 // grpcTimeout is the timeout that a request asks for with the text of its header
 // grpc-timeout, within the limits of the route; 0 stands for none.
 func grpcTimeout(text string, limits *route.GRPCTimeout) time.Duration {
@@ -48,21 +44,4 @@ func grpcTimeout(text string, limits *route.GRPCTimeout) time.Duration {
 		d = limits.Max
 	}
 	return d
-}
-
-// appendGRPCTimeout appends d as grpc-timeout has it, in the finest unit from
-// milliseconds up that has room for it.
-func appendGRPCTimeout(dst []byte, d time.Duration) []byte {
-	const most = 99_999_999
-	n, unit := d.Milliseconds(), byte('m')
-	for _, next := range [...]struct {
-		per  int64
-		unit byte
-	}{{1000, 'S'}, {60, 'M'}, {60, 'H'}} {
-		if n <= most {
-			break
-		}
-		n, unit = n/next.per, next.unit
-	}
-	return append(strconv.AppendInt(dst, min(n, most), 10), unit)
 }

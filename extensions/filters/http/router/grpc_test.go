@@ -66,7 +66,7 @@ func FuzzGRPCTimeout(f *testing.F) {
 			return
 		}
 		// What is sent on is never longer, and shorter by less than its unit.
-		again, _ := httpmsg.ParseGRPCTimeout(string(appendGRPCTimeout(nil, d)))
+		again, _ := httpmsg.ParseGRPCTimeout(string(httpmsg.AppendGRPCTimeout(nil, d)))
 		if again > d || d-again >= time.Hour || d < time.Hour && again != d {
 			t.Errorf("%q: %v, then %v", text, d, again)
 		}

@@ -65,7 +65,7 @@ func (f *filter) limitGRPCTimeout() {
 	}
 	if _, ok := httpmsg.ParseGRPCTimeout(f.headers.Get(httpmsg.GRPCTimeout)); ok {
 		d, _ := f.forward.StreamDuration(f.headers)
-		f.headers.Set(httpmsg.GRPCTimeout, f.headers.String(appendGRPCTimeout(f.digits[:0], d)))
+		f.headers.Set(httpmsg.GRPCTimeout, f.headers.String(httpmsg.AppendGRPCTimeout(f.digits[:0], d)))
 	}
 }
 
@@ -119,7 +119,7 @@ func (f *filter) setExpectedTimeout() {
 		f.headers.Set(httpmsg.XEnvoyExpectedRQTimeoutMs, f.millis(f.headers, expected))
 	}
 	if t.grpc {
-		f.headers.Set(httpmsg.GRPCTimeout, f.headers.String(appendGRPCTimeout(f.digits[:0], expected)))
+		f.headers.Set(httpmsg.GRPCTimeout, f.headers.String(httpmsg.AppendGRPCTimeout(f.digits[:0], expected)))
 	}
 }
 

@@ -157,7 +157,7 @@ func (u *upstreamRequest) headersOutcome(status int, endStream bool) {
 // grpcOutcome is the HTTP status that means the same as the grpc-status.
 func grpcOutcome(h *httpmsg.Headers) int {
 	if n := grpcStatus(h); n >= 0 {
-		return httpStatusOfGRPC[n]
+		return httpmsg.HTTPStatusOfGRPC(n)
 	}
 	return 500
 }
