@@ -1,6 +1,7 @@
 package cel
 
 import (
+	"crypto/x509"
 	"strconv"
 	"strings"
 	"time"
@@ -228,7 +229,7 @@ func (a *activation) connection(key string) any {
 	c := a.downstream()
 	switch key {
 	case "mtls":
-		return false
+		return c.TLS.PeerCertificate() != nil
 	case "requested_server_name":
 		return c.RequestedServerName
 	case "id":
@@ -238,7 +239,48 @@ func (a *activation) connection(key string) any {
 	case "transport_failure_reason":
 		return text(c.TransportFailure)
 	}
-	return nil // those of certificates among them
+	return session(c.TLS, key)
+}
+
+// session returns an attribute of a TLS session or of the certificates of its sides.
+// Of several names there is the first.
+func session(s *streaminfo.TLS, key string) any {
+	if s == nil {
+		return nil
+	}
+	switch key {
+	case "tls_version":
+		return text(s.Version)
+	case "subject_local_certificate":
+		return certificate(s.Local(), streaminfo.Subject)
+	case "subject_peer_certificate":
+		return certificate(s.PeerCertificate(), streaminfo.Subject)
+	case "sha256_peer_certificate_digest":
+		return certificate(s.PeerCertificate(), streaminfo.Fingerprint256)
+	case "uri_san_local_certificate":
+		return first(streaminfo.AltNamesOf(s.Local(), streaminfo.URIName))
+	case "uri_san_peer_certificate":
+		return first(streaminfo.AltNamesOf(s.PeerCertificate(), streaminfo.URIName))
+	case "dns_san_local_certificate":
+		return first(streaminfo.AltNamesOf(s.Local(), streaminfo.DNSName))
+	case "dns_san_peer_certificate":
+		return first(streaminfo.AltNamesOf(s.PeerCertificate(), streaminfo.DNSName))
+	}
+	return nil
+}
+
+func certificate(c *x509.Certificate, get func(*x509.Certificate) string) any {
+	if c == nil {
+		return nil
+	}
+	return text(get(c))
+}
+
+func first(names []string) any {
+	if len(names) == 0 {
+		return nil
+	}
+	return text(names[0])
 }
 
 func (a *activation) upstream(key string) any {
@@ -260,7 +302,7 @@ func (a *activation) upstream(key string) any {
 	case "cx_pool_ready_duration":
 		return between(s.Start, u.PoolReady)
 	}
-	return nil
+	return session(u.TLS, key)
 }
 
 func (a *activation) filterState(key string) any {
