@@ -99,7 +99,7 @@ func (p *http2) dispatch(data *buffer.Buffer) error {
 	if data.Len() > 0 {
 		p.keepAlive.OnData()
 	}
-	p.dispatching = true
+	p.dispatching, p.finished = true, false
 	err := p.codec.Dispatch(data)
 	p.dispatching = false
 	p.write()
@@ -142,7 +142,7 @@ func (p *http2) OnStreamEnd(decoder codec.ResponseDecoder) {
 	if !ok || !s.active {
 		return
 	}
-	p.finished = s.responded && s.requested
+	p.finished = p.retiring && s.responded && s.requested
 	s.end()
 	if len(p.ended) == 0 {
 		p.worker.d.Defer(p.recycle)
