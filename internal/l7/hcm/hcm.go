@@ -393,7 +393,7 @@ func (m *manager) OnEvent(e network.Event) {
 		m.drainTimer.Disable()
 	}
 	if m.http2 != nil {
-		m.http2.stop()
+		m.http2.keepAlive.Stop()
 	}
 	if m.codec != nil {
 		m.codec.OnClose(httpmsg.ResetConnectionTermination)
@@ -441,5 +441,6 @@ func (m *manager) OnWriteBufferLow() {
 	if m.codec != nil {
 		m.codec.OnWriteBufferLow()
 		m.flush()
+		m.closeIfDone() // a response that waited may have been the last
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/conf"
-	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
@@ -40,9 +39,7 @@ func (c *config) readHTTP2(m *hcmv3.HttpConnectionManager, path conf.Path, errs 
 type http2 struct {
 	h2.ServerConnection
 	m          *manager
-	redispatch func()      // kept because a method value costs an allocation
-	flushTimer event.Timer // nil until a client does not take a response
-	flushing   bool        // flushTimer is enabled
+	redispatch func() // kept because a method value costs an allocation
 	keepAlive  keepalive.KeepAlive
 
 	// Requests that are over, and those of them that the client gave up at once.
@@ -52,6 +49,7 @@ type http2 struct {
 
 var (
 	_ h2.ServerCallbacks = (*http2)(nil)
+	_ h2.FlushedDecoder  = (*decoder)(nil)
 	_ h2.Flow            = (*http2)(nil)
 )
 
@@ -104,36 +102,44 @@ func (x *http2) dispatchAgain() {
 	}
 }
 
-func (x *http2) stop() {
-	x.keepAlive.Stop()
-	if x.flushTimer != nil {
-		x.flushTimer.Disable()
-	}
-}
-
 // streamEnds is called when the manager is done with s.
 func (x *http2) streamEnds(s *stream) {
-	if m := x.m; !x.flushing && m.cfg.streamFlushTimeout > 0 && x.Active() > m.active && x.Stalled() {
-		if x.flushTimer == nil {
-			x.flushTimer = m.d.NewTimer(x.onFlushTimeout)
-		}
-		x.flushing = true
-		x.flushTimer.Enable(m.cfg.streamFlushTimeout)
-	}
 	if !s.continued {
 		x.over++
 		x.watchResets(s)
 	}
 }
 
-// onFlushTimeout resets the streams whose responses the client has taken nothing of.
-func (x *http2) onFlushTimeout() {
-	m := x.m
-	x.ExpireStalled()
-	m.flush()
-	if x.flushing = x.Stalled(); x.flushing {
-		x.flushTimer.Enable(m.cfg.streamFlushTimeout)
+// awaitFlush leaves the stream open, since the client has not made room for the end of
+// the response. It only waits for that, or for the flush timeout.
+func (s *stream) awaitFlush() {
+	s.unsent = true
+	s.disarmTimers()
+	s.idleArmed = false
+	s.request.Kill()
+	if t := s.flushTimeout; t > 0 {
+		s.idleTimer.Enable(t)
+		s.idleArmed = true
 	}
+}
+
+// OnResponseSent implements h2.FlushedDecoder.
+func (s *stream) OnResponseSent() {
+	if !s.ended {
+		s.unsent = false
+		s.finish()
+	}
+}
+
+// onFlushTimeout gives up a response that the client does not take.
+func (s *stream) onFlushTimeout() {
+	m := s.m
+	s.unsent = false // it is told as if it was: it went to the codec
+	if x, ok := s.enc.(h2.Stream); ok {
+		x.ExpireFlush()
+	}
+	m.flush()
+	s.finish()
 	m.closeIfDone()
 }
 

@@ -40,7 +40,11 @@ func (s *stream) acceptRequest() bool {
 			return true // the router says that there is no route
 		}
 		s.cfg.stats.rqWsOnNonWsRoute.Inc(s.m.shard)
-		// What follows may be the upgraded protocol already: it is not read as HTTP.
+		// What follows may be the upgraded protocol already: it is not read as HTTP/1. As
+		// in Envoy a connection of HTTP/2 is drained.
+		if s.m.http2 != nil {
+			s.m.beginDrain("")
+		}
 		s.m.endKeepAlive()
 		s.reject(403, "", "upgrade_failed")
 		return false

@@ -12,6 +12,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 )
 
@@ -54,7 +55,7 @@ type exchange struct {
 	// this one; nil otherwise.
 	main []activeFilter
 
-	idleTimeout time.Duration
+	idleTimeout, flushTimeout time.Duration
 	// downstreamHigh counts the high marks of the output without their low ones.
 	downstreamHigh int
 
@@ -63,6 +64,7 @@ type exchange struct {
 	responseStarted  bool // headers came from a filter
 	headersSent      bool // headers went to the codec
 	responseComplete bool
+	unsent           bool // it is, but the client has not taken its end
 	upgrading        bool // the request may become a tunnel
 	upgraded         bool // it is one
 	recreated        bool // continues the request of a stream that ended
@@ -223,6 +225,10 @@ func (s *stream) setUpFilters() {
 	if f := r.Forward; f != nil {
 		if f.HasIdleTimeout {
 			s.setIdleTimeout(f.IdleTimeout)
+			s.flushTimeout = f.IdleTimeout
+		}
+		if f.HasFlushTimeout {
+			s.flushTimeout = f.FlushTimeout
 		}
 		if d, ok := f.StreamDuration(s.request.Headers); ok {
 			s.armMaxDuration(d)
@@ -301,6 +307,10 @@ func (s *stream) responseSent() {
 		s.enc.Reset(httpmsg.ResetLocalReset)
 		m.drain = closing
 	}
+	if x, ok := s.enc.(h2.Stream); ok && !x.Sent() && !s.ended {
+		s.awaitFlush()
+		return
+	}
 	s.finish()
 }
 
@@ -330,7 +340,7 @@ func (s *stream) finish() {
 	st.rqActive.Dec(m.shard)
 	switch {
 	case s.continued:
-	case !s.request.Complete || !s.responseComplete:
+	case !s.request.Complete || !s.responseComplete || s.unsent:
 		st.rqRxReset.Inc(m.shard)
 	}
 	if s.info.HealthCheck {

@@ -12,6 +12,7 @@ import (
 // needed, and recycled with the stream.
 func (s *stream) armTimers() {
 	s.setIdleTimeout(s.cfg.streamIdleTimeout)
+	s.flushTimeout = s.cfg.streamFlushTimeout
 	if t := s.cfg.requestTimeout; t > 0 {
 		s.requestTimer = s.arm(s.requestTimer, s.onRequestTimeout, t)
 		s.requestArmed = true
@@ -88,6 +89,10 @@ func (s *stream) disarmTimers() {
 }
 
 func (s *stream) onIdleTimeout() {
+	if s.unsent {
+		s.onFlushTimeout()
+		return
+	}
 	s.m.cfg.stats.rqIdleTimeout.Inc(s.m.shard)
 	s.info.Flags |= streaminfo.StreamIdleTimeout
 	status := 408

@@ -96,6 +96,9 @@ func (c *clientSide) end(reason httpmsg.ResetReason) {
 
 // beginHeaders implements side: a server opens no streams.
 func (c *clientSide) beginHeaders(id uint32) (*stream, *codec.Error) {
+	if c.isIdle(id) {
+		return nil, c.silentError("HEADERS: stream in idle")
+	}
 	return nil, c.checkClosed("HEADERS")
 }
 

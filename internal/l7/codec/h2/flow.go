@@ -2,7 +2,6 @@ package h2
 
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
-	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
 
 // A receiveWindow is what the peer may send on a stream or connection.
@@ -80,7 +79,6 @@ func (s *stream) sendData(from *buffer.Buffer, end bool) {
 	s.c.sendWindow -= int64(n)
 	s.c.writer.data(s.id, from, n, end)
 	s.c.inbound.dataSent()
-	s.progressed = true
 	s.localEnd = end
 }
 
@@ -195,33 +193,3 @@ func (c *connection) setHigh(high bool) {
 		s.tell()
 	}
 }
-
-// Stalled reports whether streams wait for the peer's window with a message that is
-// complete on this side. While it does, the owner calls ExpireStalled after each
-// period that a stream may stand still (in Envoy, the stream idle timeout).
-func (c *connection) Stalled() bool {
-	for _, s := range c.streams {
-		if s.stalled() {
-			return true
-		}
-	}
-	return false
-}
-
-// ExpireStalled resets the streams that Stalled speaks of and that have sent nothing
-// since the last ExpireStalled.
-func (c *connection) ExpireStalled() {
-	for s := c.after(0); s != nil; s = c.after(s.id) {
-		if !s.stalled() {
-			continue
-		}
-		if s.progressed {
-			s.progressed = false
-			continue
-		}
-		c.stats.TxFlushTimeout.Inc(c.shard)
-		c.resetStream(s, InternalError, httpmsg.ResetLocalReset, "")
-	}
-}
-
-func (s *stream) stalled() bool { return s.localDone && !s.localEnd }

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
@@ -112,7 +113,7 @@ func (c *connection) beginDataFrame() *codec.Error {
 		c.fault(s, detailUnknown)
 		return err
 	case !s.headersIn:
-		return c.invalid(s, detailMessaging, "DATA before the response's headers")
+		return c.goAwayError(ProtocolError, "DATA: stream not opened")
 	}
 	r.stream = s
 	return nil
@@ -191,6 +192,9 @@ func (c *connection) onRSTStream(p []byte) *codec.Error {
 	if s == nil {
 		if c.side.isIdle(id) {
 			return c.silentError("RST_STREAM: stream in idle")
+		}
+		if slices.ContainsFunc(c.retired, func(s *stream) bool { return s.id == id }) {
+			c.stats.RxReset.Inc(c.shard) // both sides at once
 		}
 		c.closed.add(id)
 		return nil

@@ -54,9 +54,21 @@ type Stream interface {
 	// Details is Envoy's response code detail of the reset that OnReset is telling, ""
 	// if the codec has nothing to say.
 	Details() string
+	// Sent reports whether the end of the message was put out. A complete response that
+	// waits for the client's window was not; its decoder gets OnResponseSent then.
+	Sent() bool
+	// ExpireFlush resets a stream whose response waits for too long.
+	ExpireFlush()
 	// EncodeMetadata sends a METADATA frame, if allow_metadata is on. It may be called
 	// after EncodeHeaders, and before the message ends.
 	EncodeMetadata(metadata *httpmsg.Headers)
+}
+
+// A FlushedDecoder is a request decoder that wants to know when a response is sent that
+// was not when it was complete.
+type FlushedDecoder interface {
+	// OnResponseSent is the last call that the decoder gets.
+	OnResponseSent()
 }
 
 // A MetadataDecoder is a request or response decoder that wants METADATA frames. It

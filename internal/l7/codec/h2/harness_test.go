@@ -240,6 +240,9 @@ func (e *exchanger) OnProtocolError(err *codec.Error) {
 	e.u.note("* %s protocol error: %s", e.name, err.Detail)
 }
 
+// OnResponseSent implements FlushedDecoder.
+func (e *exchanger) OnResponseSent() { e.u.note("* %s sent", e.name) }
+
 func (e *exchanger) OnReset(reason httpmsg.ResetReason) {
 	e.over = true
 	e.u.note("* %s reset: %s (%s)", e.name, reason, e.stream.Details())

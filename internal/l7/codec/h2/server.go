@@ -13,8 +13,9 @@ import (
 //
 // A response encoder is good until the response is complete or the stream is reset;
 // calls after that have no effect until another stream begins. The codec calls the
-// decoder no more once the response is complete: if the request was not, it resets
-// the stream with NO_ERROR behind the response.
+// decoder no more once the response is complete, but for FlushedDecoder's call or
+// OnReset while it is not Sent: if the request was not complete, it resets the stream
+// with NO_ERROR behind the response.
 type ServerConnection struct {
 	connection
 	callbacks codec.ServerCallbacks

@@ -61,13 +61,24 @@ type exchange struct {
 	localDone  bool // the user has ended the message
 	localEnd   bool // END_STREAM was sent
 	early      bool // it is in the connection's list
-	progressed bool // data was sent since the last ExpireStalled
 	above      bool // more than the limit waits
 	told       bool // OnWriteBufferHigh was the last that the decoder heard
 	queued     bool // it is in the connection's queue
 	sendWindow int64
 	next       *stream          // in the queue
 	trailers   *httpmsg.Headers // that wait for data
+}
+
+// Sent implements Stream.
+func (s *stream) Sent() bool { return !s.open || s.localEnd }
+
+// ExpireFlush implements Stream.
+func (s *stream) ExpireFlush() {
+	if s.Sent() || s.c.dead {
+		return
+	}
+	s.c.stats.TxFlushTimeout.Inc(s.c.shard)
+	s.Reset(httpmsg.ResetLocalReset)
 }
 
 // Details implements Stream.
@@ -152,10 +163,13 @@ func (s *stream) endEncoding() {
 	s.endStream()
 }
 
-// detach takes the decoder off the stream, which lives on until it has sent what it
-// has.
+// detach ends the delivery of the request. A decoder that knows of flushing hears of the
+// end of the stream, which lives on until it has sent what it has.
 func (s *stream) detach() {
-	s.decoder, s.tooLate = nil, true
+	s.tooLate = true
+	if _, ok := s.decoder.(FlushedDecoder); !ok || s.localEnd {
+		s.decoder = nil
+	}
 	s.dropHeld()
 }
 
@@ -165,6 +179,10 @@ func (s *stream) finishSending() {
 	if s.trailers != nil {
 		s.sendTrailers(s.trailers)
 		s.trailers = nil
+	}
+	if flushed, ok := s.decoder.(FlushedDecoder); ok && s.c.server {
+		s.decoder = nil
+		flushed.OnResponseSent()
 	}
 	s.endStream()
 }
@@ -201,7 +219,7 @@ func (s *stream) countReset() {
 // Reset implements codec.Stream.
 func (s *stream) Reset(reason httpmsg.ResetReason) {
 	c := s.c
-	if !s.open || c.dead || c.server && s.localDone {
+	if !s.open || c.dead || c.server && s.localEnd {
 		return
 	}
 	s.countReset()

@@ -422,8 +422,8 @@ func (p *player) act(name string, args []string) bool {
 	case "low":
 		u.codec().OnWriteBufferLow()
 	case "expire":
-		u.add("= stalled: %t", u.conn().Stalled())
-		u.conn().ExpireStalled()
+		u.add("= sent: %t", e.stream.Sent())
+		e.stream.ExpireFlush()
 	case "close":
 		if u.server != nil {
 			u.server.OnClose(httpmsg.ResetConnectionTermination)
