@@ -29,6 +29,25 @@ func TestText(t *testing.T) {
 	}
 }
 
+func TestInternal(t *testing.T) {
+	a := Internal("a/b", "c")
+	if a.String() != "envoy://a/b/c" || a.WithoutPort() != a.String() || a.Path() != "a/b" || a.EndpointID() != "c" ||
+		!a.IsInternal() || a.IsUnix() || !a.IsValid() || a.IP().IsValid() || a.Port() != 0 {
+		t.Errorf("%q: listener %q, endpoint %q", a, a.Path(), a.EndpointID())
+	}
+	if b := Internal("a", "b/c"); a == b || a != Internal("a/b", "c") || b.EndpointID() != "b/c" {
+		t.Error("addresses are mixed up")
+	}
+	if a := Internal("", ""); !a.IsInternal() || a.IsUnix() || a.String() != "envoy:///" || a.EndpointID() != "" {
+		t.Errorf("%q", a)
+	}
+	for _, a := range []Address{{}, Unix("/x"), Unix("envoy://a/"), FromAddrPort(netip.MustParseAddrPort("1.2.3.4:5"))} {
+		if a.IsInternal() || a.EndpointID() != "" {
+			t.Errorf("%q is internal", a)
+		}
+	}
+}
+
 func TestRanges(t *testing.T) {
 	r := Ranges{
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/16"),

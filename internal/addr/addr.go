@@ -17,8 +17,8 @@ import (
 
 // A Spec is a configured address.
 type Spec struct {
-	// Address is the IP address and port, or the Unix socket; not valid if Host is
-	// set.
+	// Address is the IP address and port, the Unix socket or the internal listener; not
+	// valid if Host is set.
 	Address address.Address
 	// Host and Port stand for an address that is a name, to be resolved.
 	Host string
@@ -37,7 +37,8 @@ func Fields() []conf.Fields {
 }
 
 func addressFields() conf.Fields {
-	return conf.Fields{Message: "envoy.config.core.v3.Address", Names: []string{"socket_address", "pipe"}}
+	return conf.Fields{Message: "envoy.config.core.v3.Address", Names: []string{"socket_address", "pipe",
+		"envoy_internal_address.server_listener_name", "envoy_internal_address.endpoint_id"}}
 }
 
 func socketAddressFields() conf.Fields {
@@ -45,7 +46,7 @@ func socketAddressFields() conf.Fields {
 		"protocol", "address", "port_value", "ipv4_compat"}}
 }
 
-// Parse reads an address that is an IP address or a Unix socket.
+// Parse reads an address that is an IP address, a Unix socket or an internal listener.
 func Parse(msg *corev3.Address, path conf.Path, errs *conf.Errors) Spec {
 	s := ParseName(msg, path, errs)
 	if s.Host != "" {
@@ -63,6 +64,8 @@ func ParseName(msg *corev3.Address, path conf.Path, errs *conf.Errors) Spec {
 		return ParseSocketAddress(msg.GetSocketAddress(), path.Field("socket_address"), errs)
 	case msg.GetPipe() != nil:
 		return parsePipe(msg.GetPipe(), path.Field("pipe"), errs)
+	case msg.GetEnvoyInternalAddress() != nil:
+		return parseInternal(msg.GetEnvoyInternalAddress(), path.Field("envoy_internal_address"), errs)
 	case msg.GetAddress() == nil:
 		errs.Add(path, "one of socket_address and pipe must be set")
 	}
@@ -89,6 +92,13 @@ func ParseSocketAddress(msg *corev3.SocketAddress, path conf.Path, errs *conf.Er
 	}
 	s.Address = address.FromAddrPort(netip.AddrPortFrom(ip, s.Port))
 	return s
+}
+
+func parseInternal(msg *corev3.EnvoyInternalAddress, path conf.Path, errs *conf.Errors) Spec {
+	if msg.GetAddressNameSpecifier() == nil {
+		errs.Add(path.Field("server_listener_name"), "must be set")
+	}
+	return Spec{Address: address.Internal(msg.GetServerListenerName(), msg.GetEndpointId())}
 }
 
 // maxPath is the length of the path of a Unix socket that all systems take.

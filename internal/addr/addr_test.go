@@ -51,8 +51,9 @@ func TestParse(t *testing.T) {
 		{`{"socket_address":{"address":"1.2.3.4","named_port":"http","resolver_name":"x"}}`, "1.2.3.4:0",
 			"a.socket_address.named_port: field named_port is not implemented\n" +
 				"a.socket_address.resolver_name: field resolver_name is not implemented"},
-		{`{"envoy_internal_address":{"server_listener_name":"x"}}`, "",
-			"a.envoy_internal_address: field envoy_internal_address is not implemented"},
+		{`{"envoy_internal_address":{"server_listener_name":"x"}}`, "envoy://x/", ""},
+		{`{"envoy_internal_address":{"server_listener_name":"x","endpoint_id":"1"}}`, "envoy://x/1", ""},
+		{`{"envoy_internal_address":{"endpoint_id":"1"}}`, "envoy:///1", "a.envoy_internal_address.server_listener_name: must be set"},
 		{`{"pipe":{"path":""}}`, "", "a.pipe.path: must not be empty"},
 		{`{"pipe":{"path":"/` + strings.Repeat("x", 103) + `"}}`, "-", "a.pipe.path: must be at most 103 bytes long, is 104"},
 		{`{"pipe":{"path":"@x","mode":384}}`, "@x", "a.pipe.mode: an abstract socket has no mode"},

@@ -156,8 +156,11 @@ func (t table) address(prefix string, of func(*streaminfo.Stream) address.Addres
 	})
 	t.add(prefix+"_PORT", func(dst []byte, e *format.Entry) ([]byte, kind) {
 		a := of(e.Stream)
-		if !a.IP().IsValid() {
+		switch {
+		case !a.IsValid():
 			return dst, missing
+		case !a.IP().IsValid():
+			return dst, text
 		}
 		return strconv.AppendUint(dst, uint64(a.Port()), 10), literal
 	})
@@ -190,13 +193,14 @@ func appendPrefix(dst []byte, p netip.Prefix) []byte {
 	return strconv.AppendInt(append(dst, '/'), int64(p.Bits()), 10)
 }
 
-// endpointID adds the endpoint ID of internal addresses. Sockets have none.
+// endpointID adds the endpoint ID of internal addresses. Others have none.
 func (t table) endpointID(prefix string, of func(*streaminfo.Stream) address.Address) {
 	t.add(prefix+"_ADDRESS_ENDPOINT_ID", func(dst []byte, e *format.Entry) ([]byte, kind) {
-		if !of(e.Stream).IsValid() {
+		a := of(e.Stream)
+		if !a.IsValid() {
 			return dst, missing
 		}
-		return dst, text
+		return append(dst, a.EndpointID()...), text
 	})
 }
 

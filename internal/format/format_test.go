@@ -389,7 +389,7 @@ func TestAddresses(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	e.Stream.Downstream.Remote = address.Unix("/run/x")
-	if got, want := line(t, masked, e), "/run/x /run/x /run/x -"; got != want {
+	if got, want := line(t, masked, e), "/run/x /run/x /run/x "; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	e.Stream.Upstream.Hostname = "h.example:99"

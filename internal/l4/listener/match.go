@@ -180,7 +180,7 @@ func (l *level) sourceType(c *streaminfo.Connection) *level {
 }
 
 func isLocal(remote, local address.Address) bool {
-	return remote.IsUnix() || remote.IP() == local.IP() || remote.IP().IsLoopback()
+	return remote.IsUnix() || remote.IP().IsLoopback() || remote.IP().IsValid() && remote.IP() == local.IP()
 }
 
 func destinationPorts(m *listenerv3.FilterChainMatch, path conf.Path, errs *conf.Errors) []value {

@@ -27,7 +27,7 @@ func (b *builder) predicate(msg *listenerv3.ListenerFilterChainMatchPredicate, p
 		start, end := rule.DestinationPortRange.GetStart(), rule.DestinationPortRange.GetEnd()
 		return func(c *streaminfo.Connection) bool {
 			port := int32(c.Local.Port())
-			return !c.Local.IsUnix() && start <= port && port < end
+			return c.Local.IP().IsValid() && start <= port && port < end
 		}
 	}
 	b.errs.Add(path.Field("rule"), "must be set")

@@ -187,7 +187,7 @@ func (c *config) forwardedFor(peer address.Address) string {
 	if peer.IP().IsLoopback() && c.localAddress.IsValid() {
 		peer = c.localAddress
 	}
-	if peer.IsUnix() {
+	if !peer.IP().IsValid() {
 		return ""
 	}
 	return peer.WithoutPort()

@@ -66,8 +66,14 @@ func listenersMessage(listeners []ListenerStatus) *adminv3.Listeners {
 
 // AddressMessage is an address as admin shows it.
 func AddressMessage(a address.Address) *corev3.Address {
-	if a.IsUnix() {
+	switch {
+	case a.IsUnix():
 		return &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: a.Path()}}}
+	case a.IsInternal():
+		return &corev3.Address{Address: &corev3.Address_EnvoyInternalAddress{EnvoyInternalAddress: &corev3.EnvoyInternalAddress{
+			AddressNameSpecifier: &corev3.EnvoyInternalAddress_ServerListenerName{ServerListenerName: a.Path()},
+			EndpointId:           a.EndpointID(),
+		}}}
 	}
 	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
 		Address:       a.IP().String(),
