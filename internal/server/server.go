@@ -247,7 +247,10 @@ func (s *Server) build(errs *conf.Errors) {
 		NextConnectionID: func() uint64 { return s.connectionIDs.Add(1) }, Shards: len(s.workers) + 1,
 	})
 	ctx.Clusters = s.clusters
-	ctx.GRPC = &asyncclient.Clients{Clusters: s.clusters, Formats: s.formats}
+	ctx.GRPC = &asyncclient.Clients{
+		Clusters: s.clusters, Formats: s.formats,
+		LocalAddress: localAddress(s.options.LocalAddressIPVersion).WithoutPort(),
+	}
 	static := path.Field("static_resources")
 	s.parseClusters(ctx, static.Field("clusters"), errs)
 	ctx.Log = http

@@ -1,7 +1,9 @@
 package asyncclient
 
 import (
+	"encoding/base64"
 	"encoding/binary"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -24,16 +26,20 @@ type call struct {
 	waiting  upstream.Cancel // for a stream; nil when there is one
 	stream   upstream.RequestStream
 	host     upstream.Host
-	timer    event.Timer // nil without a timeout
-	began    time.Time
+	timers   [2]event.Timer // of the call's timeout and of the cluster's
 
 	request, response httpmsg.Headers
 	out               buffer.Buffer // what there was no stream for yet
-	in                buffer.Buffer // the beginning of a message
-	message           []byte
-	full              bool // the stream takes no more
-	ended             bool // the last message was sent
-	over              bool
+	reader            reader
+
+	full    bool      // the stream takes no more
+	held    bool      // the sender was told to wait
+	ended   bool      // the last message was sent, at endedAt if there is a stream
+	endedAt time.Time // zero until all of the request was given to the stream
+	// answered says that a response began, complete that there is all of it, and
+	// outcomeOpen that the host's statistics do not know yet how it went.
+	answered, complete, outcomeOpen bool
+	over                            bool
 }
 
 var (
@@ -42,23 +48,17 @@ var (
 	_ upstream.ResponseHandler     = (*call)(nil)
 )
 
-// headerSize is the length of what precedes each message: flags, and its length.
-const headerSize = 5
-
 // Start implements grpcclient.Client.
-func (c *client) Start(d event.Dispatcher, method string, parent *streaminfo.Stream, r grpcclient.Receiver) grpcclient.Call {
-	k := &call{client: c, d: d, receiver: r, began: d.Now(), pick: upstream.Pick{HTTP: true}}
+func (c *client) Start(d event.Dispatcher, method string, o grpcclient.Options, r grpcclient.Receiver) grpcclient.Call {
+	k := &call{client: c, d: d, receiver: r, pick: upstream.Pick{HTTP: true}, reader: reader{max: c.maxMessage}}
 	k.out.Init(d.Buffers())
-	k.in.Init(d.Buffers())
+	k.reader.in.Init(d.Buffers())
 	if k.cluster = c.clusters.Get(c.cluster); k.cluster == nil {
 		k.finish(grpcclient.Unavailable, "Cluster not available")
 		return k
 	}
-	k.prepare(method, parent)
-	if c.timeout > 0 {
-		k.timer = d.NewTimer(func() { k.fail(grpcclient.DeadlineExceeded, "upstream request timeout") })
-		k.timer.Enable(c.timeout)
-	}
+	k.prepare(method, &o)
+	k.arm(0, o.Timeout, k.onTimeout)
 	waiting := k.cluster.NewStream(d, &k.pick, k, k)
 	if k.stream == nil && !k.over {
 		k.waiting = waiting
@@ -66,30 +66,55 @@ func (c *client) Start(d event.Dispatcher, method string, parent *streaminfo.Str
 	return k
 }
 
-// prepare makes the headers of the request.
-// https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
-func (k *call) prepare(method string, parent *streaminfo.Stream) {
+func (k *call) arm(i int, after time.Duration, do func()) {
+	if after > 0 {
+		k.timers[i] = k.d.NewTimer(do)
+		k.timers[i].Enable(after)
+	}
+}
+
+// prepare makes the headers of the request: those that Envoy sends, in its order.
+func (k *call) prepare(method string, o *grpcclient.Options) {
 	c, h := k.client, &k.request
+	k.pick.Request = h
 	h.AddID(httpmsg.Method, "POST")
 	h.AddID(httpmsg.Path, method)
-	h.AddID(httpmsg.Scheme, "http")
 	h.AddID(httpmsg.Authority, c.authority)
+	h.AddID(httpmsg.Scheme, "http")
 	h.AddID(httpmsg.TE, "trailers")
-	if c.timeout > 0 {
-		h.AddID(httpmsg.GRPCTimeout, strconv.FormatInt(c.timeout.Milliseconds(), 10)+"m")
+	if o.Timeout > 0 {
+		h.AddID(httpmsg.GRPCTimeout, string(httpmsg.AppendGRPCTimeout(nil, o.Timeout)))
 	}
 	h.AddID(httpmsg.ContentType, "application/grpc")
-	if len(c.metadata) == 0 {
+	k.addMetadata(o.Parent)
+	if c.forwardedFor != "" {
+		h.AddID(httpmsg.XEnvoyInternal, "true")
+		h.AddID(httpmsg.XForwardedFor, c.forwardedFor)
+	}
+	if o.Timeout > 0 {
+		h.AddID(httpmsg.XEnvoyExpectedRQTimeoutMs, strconv.FormatInt(o.Timeout.Milliseconds(), 10))
+	}
+}
+
+func (k *call) addMetadata(parent *streaminfo.Stream) {
+	if len(k.client.metadata) == 0 {
 		return
 	}
 	if parent == nil {
 		parent = new(streaminfo.Stream)
 	}
 	entry := format.Entry{Stream: parent, Now: k.d.Now(), Shard: k.d.Shard()}
-	for _, m := range c.metadata {
-		h.Add(m.name, string(m.value.Append(nil, &entry)))
+	for i := range k.client.metadata {
+		m := &k.client.metadata[i]
+		value := m.value.String(&k.request, &entry)
+		switch {
+		case value == "":
+			continue
+		case m.binary:
+			value = base64.StdEncoding.EncodeToString([]byte(value))
+		}
+		k.request.Append(m.name, value)
 	}
-	k.pick.Request = h
 }
 
 // Send implements grpcclient.Call.
@@ -103,48 +128,62 @@ func (k *call) Send(message []byte, end bool) {
 	k.out.Append(header[:])
 	k.out.Append(message)
 	if k.stream != nil {
-		k.stream.EncodeData(&k.out, end)
+		k.encode()
 	}
+}
+
+// encode sends what waits.
+func (k *call) encode() {
+	if k.ended {
+		k.endedAt = k.d.Now()
+	}
+	k.stream.EncodeData(&k.out, k.ended)
 }
 
 // AboveHighWatermark implements grpcclient.Call.
 func (k *call) AboveHighWatermark() bool {
-	limit := 0
-	if k.cluster != nil {
-		limit = k.cluster.Info().PerConnectionBufferLimit
+	if k.over {
+		return false
 	}
-	return !k.over && (k.full || limit > 0 && k.out.Len() > limit)
+	limit := k.cluster.Info().PerConnectionBufferLimit
+	k.held = k.full || limit > 0 && k.out.Len() > limit
+	return k.held
+}
+
+// release tells who waits that more may be sent.
+func (k *call) release() {
+	if k.held && !k.over && !k.AboveHighWatermark() {
+		k.receiver.OnSent()
+	}
 }
 
 // Cancel implements grpcclient.Call.
 func (k *call) Cancel() {
 	if !k.over {
-		k.abort()
 		k.close()
 	}
 }
 
-// abort gives up what is under way upstream.
-func (k *call) abort() {
-	switch {
-	case k.stream != nil:
-		k.stream.Reset(httpmsg.ResetLocalReset)
-	case k.waiting != nil:
-		k.waiting.Cancel()
-	}
-}
-
+// close ends what is under way.
 func (k *call) close() {
-	k.over = true
-	if k.timer != nil {
-		k.timer.Disable()
+	stream, waiting := k.stream, k.waiting
+	k.over, k.stream, k.waiting = true, nil, nil
+	for _, t := range k.timers {
+		if t != nil {
+			t.Disable()
+		}
 	}
 	k.out.Drain(k.out.Len())
-	k.in.Drain(k.in.Len())
-	k.stream, k.waiting = nil, nil
+	k.reader.close()
+	switch {
+	case stream != nil && !(k.complete && k.ended):
+		stream.Reset(httpmsg.ResetLocalReset)
+	case waiting != nil:
+		waiting.Cancel()
+	}
 }
 
-// finish tells the receiver that the call is over.
+// finish ends the call and tells the receiver.
 func (k *call) finish(code int, message string) {
 	if !k.over {
 		k.close()
@@ -152,49 +191,43 @@ func (k *call) finish(code int, message string) {
 	}
 }
 
-// fail gives up and finishes.
-func (k *call) fail(code int, message string) {
-	if !k.over {
-		k.abort()
-		k.finish(code, message)
+func (k *call) onTimeout() {
+	k.cluster.Stats().UpstreamRqTimeout.Inc(k.d.Shard())
+	if k.host != nil {
+		k.host.RecordTimeout(k.d.Shard())
 	}
+	k.countFailure(504)
+	k.finish(grpcclient.DeadlineExceeded, "upstream request timeout")
+}
+
+func (k *call) onMaxDuration() {
+	k.cluster.Stats().UpstreamRqMaxDurationReached.Inc(k.d.Shard())
+	k.finish(grpcclient.DeadlineExceeded, "upstream max stream duration reached")
 }
 
 // OnStreamReady implements upstream.StreamPoolCallbacks.
 func (k *call) OnStreamReady(s upstream.RequestStream, host upstream.Host) {
 	k.stream, k.host, k.waiting = s, host, nil
+	k.arm(1, k.cluster.Info().MaxStreamDuration, k.onMaxDuration)
 	if err := s.EncodeHeaders(&k.request, false); err != nil {
-		k.fail(grpcclient.Internal, err.Error())
+		k.finish(grpcclient.Internal, err.Error())
 		return
 	}
-	if waited := k.out.Len() > 0; waited && !k.over {
-		s.EncodeData(&k.out, k.ended)
-		if !k.over {
-			k.receiver.OnSent()
-		}
+	if k.out.Len() > 0 && !k.over {
+		k.encode()
+		k.release()
 	}
 }
 
 // OnStreamFailure implements upstream.StreamPoolCallbacks.
 func (k *call) OnStreamFailure(f upstream.PoolFailure, reason string, host upstream.Host) {
-	k.host = host
-	k.count(503)
-	text := "upstream connect error or disconnect/reset before headers"
+	k.host, k.waiting = host, nil
+	k.countFailure(503)
 	if f == upstream.NoHealthyHost {
-		text = "no healthy upstream"
+		k.finish(grpcclient.Unavailable, "no healthy upstream")
+		return
 	}
-	if reason != "" {
-		text += ". reset reason: " + reason
-	}
-	k.finish(grpcclient.Unavailable, text)
-}
-
-// count counts the response as the router does.
-func (k *call) count(status int) {
-	k.cluster.Stats().Responses.Record(k.d.Shard(), status)
-	if k.host != nil {
-		k.host.RecordResponse(k.d.Shard(), status, false)
-	}
+	k.finish(grpcclient.Unavailable, resetText(poolReset(f), reason))
 }
 
 // ResponseHeaders implements upstream.ResponseHandler.
@@ -208,131 +241,89 @@ func (k *call) OnInterim() {}
 
 // OnHeaders implements upstream.ResponseHandler.
 func (k *call) OnHeaders(endStream bool) {
-	status := k.response.StatusCode()
-	k.count(status)
+	h, status := &k.response, k.response.StatusCode()
+	k.answered, k.complete = true, endStream
+	k.countResponse(status, endStream)
 	switch {
-	case k.response.Has(httpmsg.GRPCStatus) && endStream:
-		k.onTrailers(&k.response)
+	case endStream && h.Has(httpmsg.GRPCStatus):
+		k.finishAs(h)
 	case status != 200:
-		k.fail(fromHTTP(status), "HTTP status "+strconv.Itoa(status))
+		k.finish(httpmsg.GRPCStatusOfHTTP(status), "HTTP status "+strconv.Itoa(status))
 	case endStream:
-		k.fail(grpcclient.Unknown, "no status")
+		k.finish(grpcclient.Unknown, "no status")
 	}
 }
 
 // OnData implements upstream.ResponseHandler.
 func (k *call) OnData(data *buffer.Buffer, endStream bool) {
-	k.in.Move(data)
-	for !k.over && k.in.Len() >= headerSize {
-		var header [headerSize]byte
-		if !k.receive(header[:]) {
+	k.complete = endStream
+	k.reader.in.Move(data)
+	for !k.over {
+		message, ok, err := k.reader.next()
+		if err != nil {
+			code := grpcclient.Internal
+			if err == errTooLarge { //nolint:errorlint // it is one of ours, bare
+				code = grpcclient.ResourceExhausted
+			}
+			k.countTime()
+			k.finish(code, err.Error())
+		}
+		if !ok {
 			break
 		}
+		k.receiver.OnMessage(message)
 	}
-	if endStream {
-		k.fail(grpcclient.Unknown, "no status")
+	if endStream && !k.over {
+		k.recordOutcome(500, false)
+		k.countTime()
+		k.finish(grpcclient.Unknown, "no status")
 	}
-}
-
-// receive hands the receiver the first message, and reports false if it is not
-// complete.
-func (k *call) receive(header []byte) bool {
-	peekInto(header, &k.in)
-	n := int(binary.BigEndian.Uint32(header[1:]))
-	switch {
-	case header[0] != 0:
-		k.fail(grpcclient.Internal, "compressed message")
-		return false
-	case n > k.client.maxMessage:
-		k.fail(grpcclient.ResourceExhausted, "message is too large")
-		return false
-	case k.in.Len() < headerSize+n:
-		return false
-	}
-	k.in.Drain(headerSize)
-	if front := k.in.Front(); len(front) >= n {
-		k.receiver.OnMessage(front[:n])
-	} else {
-		k.message = appendFirst(k.message[:0], &k.in, n)
-		k.receiver.OnMessage(k.message)
-	}
-	if k.over {
-		return false
-	}
-	k.in.Drain(n)
-	return true
-}
-
-// peekInto copies the first bytes of b, which has them, to p.
-func peekInto(p []byte, b *buffer.Buffer) { appendFirst(p[:0], b, len(p)) }
-
-// appendFirst appends the first n bytes of b, which has them, to dst.
-func appendFirst(dst []byte, b *buffer.Buffer, n int) []byte {
-	var room [16][]byte
-	if front := b.Front(); len(front) >= n {
-		return append(dst, front[:n]...)
-	}
-	for _, s := range b.Slices(room[:0], b.Len()) {
-		s = s[:min(len(s), n)]
-		dst, n = append(dst, s...), n-len(s)
-		if n == 0 {
-			break
-		}
-	}
-	return dst
 }
 
 // OnTrailers implements upstream.ResponseHandler.
-func (k *call) OnTrailers(trailers *httpmsg.Headers) { k.onTrailers(trailers) }
+func (k *call) OnTrailers(trailers *httpmsg.Headers) {
+	k.complete = true
+	if k.outcomeOpen {
+		k.recordOutcome(grpcOutcome(trailers), false)
+	}
+	k.countTime()
+	k.finishAs(trailers)
+}
 
-func (k *call) onTrailers(h *httpmsg.Headers) {
-	k.cluster.Stats().Responses.RecordTime(k.d.Shard(), uint64(k.d.Now().Sub(k.began).Milliseconds()))
-	code, err := strconv.Atoi(h.Get(httpmsg.GRPCStatus))
-	if err != nil || code < 0 {
-		k.fail(grpcclient.Unknown, "invalid status")
+// finishAs ends the call with the status that the service sent.
+func (k *call) finishAs(h *httpmsg.Headers) {
+	code, ok := grpcStatus(h)
+	if !ok {
+		k.finish(grpcclient.Unknown, "invalid status")
 		return
 	}
-	if !k.ended && k.stream != nil {
-		k.stream.Reset(httpmsg.ResetLocalReset) // nobody reads the rest
+	message := h.Get(httpmsg.GRPCMessage)
+	if plain, err := url.PathUnescape(message); err == nil {
+		message = plain
 	}
-	k.finish(code, h.Get(httpmsg.GRPCMessage))
+	k.finish(code, message)
 }
 
 // OnReset implements upstream.ResponseHandler.
 func (k *call) OnReset(reason httpmsg.ResetReason, transportFailure string) {
-	text := "upstream connect error or disconnect/reset before headers. reset reason: " + reason.String()
-	if transportFailure != "" {
-		text += ", transport failure reason: " + transportFailure
+	status := 503
+	if reason == httpmsg.ResetProtocolError {
+		status = 502
 	}
 	k.stream = nil
-	k.finish(grpcclient.Unavailable, text)
+	k.countFailure(status)
+	k.finish(grpcclient.Unavailable, resetText(reason, transportFailure))
 }
 
 // OnWriteBufferHigh implements upstream.ResponseHandler.
-func (k *call) OnWriteBufferHigh() { k.full = true }
+func (k *call) OnWriteBufferHigh() {
+	k.full = true
+	k.cluster.Stats().UpstreamFlowControlBackedUpTotal.Inc(k.d.Shard())
+}
 
 // OnWriteBufferLow implements upstream.ResponseHandler.
 func (k *call) OnWriteBufferLow() {
 	k.full = false
-	if !k.over {
-		k.receiver.OnSent()
-	}
-}
-
-// fromHTTP is the code that stands for an HTTP status without a gRPC one.
-// https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
-func fromHTTP(status int) int {
-	switch status {
-	case 400:
-		return grpcclient.Internal
-	case 401:
-		return 16
-	case 403:
-		return 7
-	case 404:
-		return 12
-	case 429, 502, 503, 504:
-		return grpcclient.Unavailable
-	}
-	return grpcclient.Unknown
+	k.cluster.Stats().UpstreamFlowControlDrainedTotal.Inc(k.d.Shard())
+	k.release()
 }
