@@ -70,7 +70,9 @@ func (p *Provider) AddStatic(secrets []*tlsv3.Secret, path conf.Path, errs *conf
 			errs.Add(path.Index(i).Field("name"), "there are two secrets named %s", s.GetName())
 			continue
 		}
-		p.Publish(s)
+		if err := p.Publish(s); err != nil {
+			errs.Add(path.Index(i), "%v", err)
+		}
 	}
 }
 

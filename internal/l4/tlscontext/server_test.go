@@ -66,7 +66,7 @@ func TestVersionsCiphersGroups(t *testing.T) {
 	r := newRig(t)
 	ca := issue(t, nil, wish{name: "ca", ca: true})
 	ec, rsa := issue(t, ca, wish{name: "ec"}), issue(t, ca, wish{name: "rsa", rsa: true})
-	for _, tc := range []struct {
+	for _, tc := range []*struct {
 		name, params, more string
 		cert               *identity
 		client             tls.Config

@@ -47,7 +47,7 @@ func Parse(msg *corev3.Http2ProtocolOptions, s *h2.Settings, path conf.Path, err
 	if msg.GetMaxMetadataSize() != nil {
 		s.MaxMetadataSize = int(msg.GetMaxMetadataSize().GetValue())
 	}
-	s.StreamErrorOnInvalidMessaging = msg.GetStreamErrorOnInvalidHttpMessaging() //nolint:staticcheck // Envoy still reads it
+	s.StreamErrorOnInvalidMessaging = msg.GetStreamErrorOnInvalidHttpMessaging()
 	if override := msg.GetOverrideStreamErrorOnInvalidHttpMessage(); override != nil {
 		s.StreamErrorOnInvalidMessaging = override.GetValue()
 	}

@@ -1,6 +1,7 @@
 package localratelimit
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -37,8 +38,8 @@ func TestLocalRateLimit(t *testing.T) {
 		}
 		return s.Done
 	}
-	if !passes() || !passes() || passes() {
-		t.Error("not exactly two pass")
+	if got := []bool{passes(), passes(), passes()}; !slices.Equal(got, []bool{true, true, false}) {
+		t.Errorf("passed: %v, want two", got)
 	}
 	if n := stats.Value("listener_local_ratelimit.p.rate_limited"); n != 1 {
 		t.Errorf("limited %d", n)

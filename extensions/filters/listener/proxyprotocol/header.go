@@ -151,7 +151,8 @@ func next(tlvs []byte) (kind byte, value, rest []byte, ok bool) {
 }
 
 func wellFormed(tlvs []byte) bool {
-	for ok := true; len(tlvs) > 0; {
+	for len(tlvs) > 0 {
+		var ok bool
 		if _, _, tlvs, ok = next(tlvs); !ok {
 			return false
 		}

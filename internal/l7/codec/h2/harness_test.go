@@ -3,6 +3,7 @@ package h2
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -294,7 +295,10 @@ func (u *user) step(in *buffer.Buffer) {
 		return
 	}
 	u.dead = true
-	e := err.(*codec.Error)
+	var e *codec.Error
+	if !errors.As(err, &e) {
+		panic(err)
+	}
 	kind := "error"
 	if e.Flood {
 		kind = "flood"

@@ -74,7 +74,7 @@ func TestDecodeErrors(t *testing.T) {
 			var d Decoder
 			d.Init(4096)
 			_, err := decodeAll(&d, unhex(t, test.block))
-			if err != test.want { //nolint:errorlint // it is returned bare
+			if err != test.want {
 				t.Errorf("error %v, want %v", err, test.want)
 			}
 			var class *Error
