@@ -34,6 +34,8 @@ type Context struct {
 	GRPC grpcclient.Clients
 	// Secrets finds certificates and other secrets.
 	Secrets secret.Provider
+	// UpstreamFilters makes the filters between a router and its hosts.
+	UpstreamFilters UpstreamFilters
 	// Files opens the files of access loggers.
 	Files accesslog.Files
 	// Why remembers the answers that the proxy makes; it may be nil. Any goroutine.

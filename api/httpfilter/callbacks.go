@@ -60,6 +60,9 @@ type LocalReply struct {
 	// when HasGRPCStatus is set.
 	GRPCStatus    int
 	HasGRPCStatus bool
+	// CutsRequest says that the request was not taken as a whole, although it may have
+	// come so far.
+	CutsRequest bool
 	// Modify may change the headers, nil otherwise. It is called at once.
 	Modify func(h *httpmsg.Headers)
 }

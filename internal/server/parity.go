@@ -20,6 +20,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/format"
 	"github.com/nuncio-proxy/nuncio/internal/l4/listener"
 	"github.com/nuncio-proxy/nuncio/internal/l4/tlscontext"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
 	"github.com/nuncio-proxy/nuncio/internal/l7/route"
 	"github.com/nuncio-proxy/nuncio/internal/observe/accesslog"
@@ -41,12 +42,12 @@ is set; nothing is accepted and ignored.
 | category | name | configuration |
 |---|---|---|
 `)
-	all := slices.Concat([]extension.Factory{&hcm.Factory{}}, new(tlscontext.Contexts).Factories(), factories)
+	all := slices.Concat([]extension.Factory{&hcm.Factory{}, filterchain.CodecFactory{}}, new(tlscontext.Contexts).Factories(), factories)
 	slices.SortFunc(all, func(a, b extension.Factory) int {
 		return strings.Compare(a.Category()+"/"+a.Name(), b.Category()+"/"+b.Name())
 	})
 	lists := slices.Concat(
-		[]conf.Fields{bootstrap.Fields(), adminFields, runtimeconf.Fields, accesslog.Fields(), format.Fields(), asyncclient.Fields()},
+		[]conf.Fields{bootstrap.Fields(), bootstrap.ExtensionFields(), adminFields, runtimeconf.Fields, accesslog.Fields(), format.Fields(), asyncclient.Fields()},
 		addr.Fields(), match.Fields(), matcher.Fields(), listener.Fields(), route.Fields(), cluster.Fields(), hcm.AllFields(),
 		tlscontext.Fields(), secret.Fields())
 	for _, f := range all {

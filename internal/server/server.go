@@ -31,6 +31,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/l4/listener"
 	"github.com/nuncio-proxy/nuncio/internal/l4/tlscontext"
 	"github.com/nuncio-proxy/nuncio/internal/l4/tlssocket"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
 	"github.com/nuncio-proxy/nuncio/internal/observe/accesslog"
 	"github.com/nuncio-proxy/nuncio/internal/observe/admin"
@@ -157,7 +158,7 @@ func (s *Server) register(factories []extension.Factory) error {
 	for _, name := range s.options.DisabledExtensions {
 		disabled[name] = true
 	}
-	for _, f := range slices.Concat([]extension.Factory{own}, s.tls.Factories(), factories) {
+	for _, f := range slices.Concat([]extension.Factory{own, filterchain.CodecFactory{}}, s.tls.Factories(), factories) {
 		name := f.Category() + "/" + f.Name()
 		if disabled[name] {
 			delete(disabled, name)
@@ -245,8 +246,9 @@ func (s *Server) build(errs *conf.Errors) {
 	s.clusters = cluster.NewManager(cluster.Options{
 		Dispatcher: s.main, Stats: root, Runtime: s.runtime, Resolver: s.resolver,
 		NextConnectionID: func() uint64 { return s.connectionIDs.Add(1) }, Shards: len(s.workers) + 1,
+		ConnectInternal: s.connectInternal,
 	})
-	ctx.Clusters = s.clusters
+	ctx.Clusters, ctx.UpstreamFilters = s.clusters, filterchain.Filters{}
 	ctx.GRPC = &asyncclient.Clients{
 		Clusters: s.clusters, Formats: s.formats,
 		LocalAddress: localAddress(s.options.LocalAddressIPVersion).WithoutPort(),
@@ -257,6 +259,7 @@ func (s *Server) build(errs *conf.Errors) {
 	s.listeners = listener.NewManager(listener.Options{
 		Context: ctx, Main: s.main, Workers: s.workers, Resolve: extension.Unpack, Drain: s.drain,
 		ConnectionIDs: &s.connectionIDs, Open: &s.openConnections, MeasureRTT: s.formats.WantsRTT,
+		InternalBuffer: bootstrap.InternalBuffer(s.bootstrap),
 	})
 	for i, l := range s.bootstrap.GetStaticResources().GetListeners() {
 		addErrors(s.listeners.Add(l, static.Field("listeners").Index(i), true), static, errs)

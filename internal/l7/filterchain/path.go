@@ -7,6 +7,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/route"
 )
 
 // An Owner is the stream that a path belongs to.
@@ -25,6 +26,28 @@ type Owner interface {
 	PauseSource(p *Path, pause bool)
 	// BodyTooLarge is called when a body that must be buffered is over the limit.
 	BodyTooLarge(p *Path)
+}
+
+// Off reports whether the most specific configuration of the route turns the filter of
+// that name off, or on.
+func Off(r *route.Route, name string, byDefault bool) bool {
+	if r == nil {
+		return byDefault
+	}
+	for i := range r.FilterConfigs {
+		if c := &r.FilterConfigs[i]; c.Filter == name {
+			return c.Disabled
+		}
+	}
+	return byDefault
+}
+
+// RequestTooLarge is the answer to a request whose body cannot be buffered. As in Envoy,
+// which sees the end of a body behind its last byte, the request is not complete then.
+func RequestTooLarge() httpfilter.LocalReply {
+	return httpfilter.LocalReply{
+		Status: 413, Body: "Payload Too Large", Details: "request_payload_too_large", CutsRequest: true,
+	}
 }
 
 // A Filter is one filter of a stream, with what it stopped in either direction.

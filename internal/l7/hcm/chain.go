@@ -5,13 +5,8 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
-	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 )
-
-var httpFilterFields = conf.Fields{
-	Message: "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter",
-	Names:   []string{"name", "typed_config", "is_optional", "disabled"},
-}
 
 // readFilters builds a chain of HTTP filters: the last one, and only that, is
 // terminal.
@@ -21,11 +16,11 @@ func readFilters(filters []*hcmv3.HttpFilter, ctx extension.HTTPContext, path co
 	}
 	for i, f := range filters {
 		at := path.Index(i)
-		conf.Check(f, httpFilterFields, at, errs)
-		build, terminal := buildFilter(f, ctx, at, errs)
+		build, factory := filterchain.BuildFilter(f, filterchain.Downstream, ctx, at, errs)
 		if build == nil {
 			continue
 		}
+		terminal := factory.Terminal()
 		switch last := i == len(filters)-1; {
 		case terminal && !last:
 			errs.Add(at, "terminal filter %s must be the last one", f.GetName())
@@ -37,26 +32,4 @@ func readFilters(filters []*hcmv3.HttpFilter, ctx extension.HTTPContext, path co
 		chain = append(chain, filterConfig{f.GetName(), build, f.GetDisabled()})
 	}
 	return chain
-}
-
-// buildFilter returns nil if it reported an error, or if the filter is optional and
-// unknown.
-func buildFilter(f *hcmv3.HttpFilter, ctx extension.HTTPContext, at conf.Path, errs *conf.Errors) (httpfilter.Builder, bool) {
-	at = at.Field("typed_config")
-	var unknown conf.Errors
-	msg := extension.Unpack(f.GetTypedConfig(), at, &unknown)
-	var factory extension.HTTPFilterFactory
-	if msg != nil {
-		factory, _ = ctx.Registry.ForMessage(extension.HTTPFilters, msg).(extension.HTTPFilterFactory)
-		if factory == nil {
-			unknown.Add(at, "no HTTP filter is registered for type %s", msg.ProtoReflect().Descriptor().FullName())
-		}
-	}
-	if factory == nil {
-		if !f.GetIsOptional() {
-			*errs = append(*errs, unknown...)
-		}
-		return nil, false
-	}
-	return factory.BuildHTTPFilter(msg, ctx, at, errs), factory.Terminal()
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/why"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
 	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
@@ -390,5 +391,5 @@ func anyOf(list []*matcherv3.StringMatcher, path conf.Path, errs *conf.Errors) f
 // AllFields lists what is implemented of the messages that the connection manager
 // reads besides its own.
 func AllFields() []conf.Fields {
-	return append(clientCertFields(), httpFilterFields, http1Fields, http2config.Fields())
+	return append(clientCertFields(), filterchain.Fields(), http1Fields, http2config.Fields())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 	filtertest "github.com/nuncio-proxy/nuncio/testkit/httpfilter"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
 )
@@ -155,7 +156,7 @@ func TestFieldsFitTheirMessages(t *testing.T) {
 	if _, _, err := Fields.Split(new(hcmv3.HttpConnectionManager).ProtoReflect().Descriptor()); err != nil {
 		t.Error(err)
 	}
-	if _, _, err := httpFilterFields.Split(new(hcmv3.HttpFilter).ProtoReflect().Descriptor()); err != nil {
+	if _, _, err := filterchain.Fields().Split(new(hcmv3.HttpFilter).ProtoReflect().Descriptor()); err != nil {
 		t.Error(err)
 	}
 }

@@ -48,6 +48,9 @@ func (s *stream) sendLocalReply(reply httpfilter.LocalReply) {
 		// Who sends one request that is wrong may mean another one by the next bytes.
 		s.m.endKeepAlive()
 	}
+	if reply.CutsRequest {
+		s.request.Complete = false
+	}
 	direct := s.responseStarted
 	s.request.Kill()
 	s.responseStarted = true

@@ -220,7 +220,7 @@ func (s *stream) setUpFilters() {
 		return
 	}
 	for i := range s.filters {
-		s.filters[i].Off = filterOff(r, s.filters[i].name, s.filters[i].Off)
+		s.filters[i].Off = filterchain.Off(r, s.filters[i].name, s.filters[i].Off)
 	}
 	if f := r.Forward; f != nil {
 		if f.HasIdleTimeout {
@@ -237,17 +237,6 @@ func (s *stream) setUpFilters() {
 			s.request.Limit = n
 		}
 	}
-}
-
-// filterOff reports whether the most specific configuration of the route turns the
-// filter off, or on.
-func filterOff(r *route.Route, name string, byDefault bool) bool {
-	for i := range r.FilterConfigs {
-		if c := &r.FilterConfigs[i]; c.Filter == name {
-			return c.Disabled
-		}
-	}
-	return byDefault
 }
 
 func (s *stream) mirror(i int) int { return len(s.filters) - 1 - i }
@@ -285,8 +274,7 @@ func (s *stream) resetStream(reason httpmsg.ResetReason, details string) {
 func (s *stream) BodyTooLarge(p *filterchain.Path) {
 	if !p.Response {
 		s.m.cfg.stats.rqTooLarge.Inc(s.m.shard)
-		s.request.Complete = false // as in Envoy, which sees the end of a body behind its last byte
-		s.sendLocalReply(httpfilter.LocalReply{Status: 413, Body: "Payload Too Large", Details: "request_payload_too_large"})
+		s.sendLocalReply(filterchain.RequestTooLarge())
 		return
 	}
 	s.m.cfg.stats.rsTooLarge.Inc(s.m.shard)

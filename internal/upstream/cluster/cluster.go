@@ -6,6 +6,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
@@ -39,7 +40,10 @@ type Cluster struct {
 	slowStart event.Timer // for the weights of new hosts
 }
 
-var _ upstream.Cluster = (*Cluster)(nil)
+var (
+	_ upstream.Cluster          = (*Cluster)(nil)
+	_ httpfilter.ClusterOptions = (*Cluster)(nil)
+)
 
 // newCluster returns a cluster without hosts; start finds them.
 func newCluster(c *Config, o *Options) *Cluster {
@@ -60,7 +64,7 @@ func newCluster(c *Config, o *Options) *Cluster {
 	cl.pools = connpool.Config{
 		Dial: connpool.NewDialer(connpool.DialConfig{
 			Socket: c.Socket, ConnectTimeout: c.Info.ConnectTimeout, BufferLimit: c.Info.PerConnectionBufferLimit,
-			NextID: o.NextConnectionID, Transport: hostTransport,
+			NextID: o.NextConnectionID, Transport: hostTransport, Internal: o.ConnectInternal,
 		}),
 		TransportKey:             transportKey,
 		Protocol:                 c.Protocol.Speaks,
@@ -83,6 +87,9 @@ func newCluster(c *Config, o *Options) *Cluster {
 	cl.hosts.Store(host.NewSet(nil))
 	return cl
 }
+
+// HTTPFilters implements httpfilter.ClusterOptions.
+func (c *Cluster) HTTPFilters() httpfilter.UpstreamFilters { return c.config.Protocol.Filters }
 
 // start finds the hosts and calls ready when they are known, or when each name was
 // asked for once; before it returns if there are no names.

@@ -118,7 +118,7 @@ func Parse(msg *clusterv3.Cluster, ctx extension.Context, path conf.Path, errs *
 	c.Endpoints = parseLoadAssignment(msg.GetLoadAssignment(), c.Discovery, path.Field("load_assignment"), errs)
 	c.Balancing = parseBalancing(msg, path, errs)
 	c.Limits = parseLimits(msg.GetCircuitBreakers())
-	c.Protocol = parseProtocol(msg, ctx.Registry, path, errs)
+	c.Protocol = parseProtocol(msg, ctx, path, errs)
 	c.Info.MaxResponseHeadersKB = c.Protocol.Codec.MaxHeadersKB
 	c.Info.MaxStreamDuration = c.Protocol.MaxStreamDuration
 	c.Info.PicksByHash = c.Balancing.Policy == lb.RingHash || c.Balancing.Policy == lb.Maglev

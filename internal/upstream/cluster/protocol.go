@@ -9,6 +9,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
@@ -33,6 +34,8 @@ type Protocol struct {
 	IdleTimeout, MaxConnectionDuration time.Duration
 	MaxStreamDuration                  time.Duration // 0 for no bound
 	MaxRequestsPerConnection           uint32        // 0: no limit
+	// Filters stand between a router and the hosts, nil for none.
+	Filters httpfilter.UpstreamFilters
 }
 
 func protocolFields() []conf.Fields {
@@ -40,7 +43,7 @@ func protocolFields() []conf.Fields {
 }
 
 func httpOptionsFields() conf.Fields {
-	return conf.Fields{Message: httpOptionsKey, Names: []string{"common_http_protocol_options",
+	return conf.Fields{Message: httpOptionsKey, Names: []string{"common_http_protocol_options", "http_filters",
 		"explicit_http_config.http_protocol_options", "explicit_http_config.http2_protocol_options",
 		"use_downstream_protocol_config.http_protocol_options", "use_downstream_protocol_config.http2_protocol_options",
 		"auto_config.http_protocol_options", "auto_config.http2_protocol_options"}}
@@ -64,7 +67,7 @@ func http1Fields() conf.Fields {
 
 // parseProtocol reads the options of HTTP from where they stand today, or else from
 // the fields where they stood before.
-func parseProtocol(msg *clusterv3.Cluster, registry *extension.Registry, path conf.Path, errs *conf.Errors) Protocol {
+func parseProtocol(msg *clusterv3.Cluster, ctx extension.Context, path conf.Path, errs *conf.Errors) Protocol {
 	p := Protocol{Codec: h1.ClientDefaults(), HTTP2: h2.ClientDefaults(), IdleTimeout: defaultIdleTimeout}
 	at, found := path.Field("typed_extension_protocol_options"), false
 	for key, config := range msg.GetTypedExtensionProtocolOptions() {
@@ -77,7 +80,7 @@ func parseProtocol(msg *clusterv3.Cluster, registry *extension.Registry, path co
 			errs.Add(at, "protocol options %s are not implemented", key)
 		default:
 			found = true
-			p.options(options, registry, at, errs)
+			p.options(options, ctx, at, errs)
 		}
 	}
 	if found {
@@ -88,7 +91,7 @@ func parseProtocol(msg *clusterv3.Cluster, registry *extension.Registry, path co
 		p.common(c, path.Field("common_http_protocol_options"), errs)
 	}
 	if c := msg.GetHttpProtocolOptions(); c != nil {
-		p.http1(c, registry, path.Field("http_protocol_options"), errs)
+		p.http1(c, ctx.Registry, path.Field("http_protocol_options"), errs)
 	}
 	if c := msg.GetHttp2ProtocolOptions(); c != nil {
 		p.Speaks = connpool.HTTP2
@@ -101,10 +104,13 @@ func parseProtocol(msg *clusterv3.Cluster, registry *extension.Registry, path co
 	return p
 }
 
-func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, registry *extension.Registry, path conf.Path, errs *conf.Errors) {
+func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, ctx extension.Context, path conf.Path, errs *conf.Errors) {
 	conf.Check(msg, httpOptionsFields(), path, errs)
 	if c := msg.GetCommonHttpProtocolOptions(); c != nil {
 		p.common(c, path.Field("common_http_protocol_options"), errs)
+	}
+	if filters := msg.GetHttpFilters(); len(filters) > 0 {
+		p.Filters = ctx.UpstreamFilters.Build(filters, ctx, path.Field("http_filters"), errs)
 	}
 	var both interface {
 		GetHttpProtocolOptions() *corev3.Http1ProtocolOptions
@@ -126,7 +132,7 @@ func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, registry *extension.
 		return
 	}
 	if c := both.GetHttpProtocolOptions(); c != nil {
-		p.http1(c, registry, at.Field("http_protocol_options"), errs)
+		p.http1(c, ctx.Registry, at.Field("http_protocol_options"), errs)
 	}
 	http2config.Parse(both.GetHttp2ProtocolOptions(), &p.HTTP2, at.Field("http2_protocol_options"), errs)
 	p.KeepAlive = http2config.KeepAlive(both.GetHttp2ProtocolOptions())

@@ -31,6 +31,9 @@ func (Factory) RouteConfig() proto.Message { return &bufferv3.BufferPerRoute{} }
 // Terminal implements extension.HTTPFilterFactory.
 func (Factory) Terminal() bool { return false }
 
+// ServesUpstream implements extension.UpstreamHTTPFilterFactory.
+func (Factory) ServesUpstream() {}
+
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields { return []conf.Fields{fields(), routeFields()} }
 

@@ -33,6 +33,9 @@ func (Factory) RouteConfig() proto.Message { return &mutationv3.HeaderMutationPe
 // Terminal implements extension.HTTPFilterFactory.
 func (Factory) Terminal() bool { return false }
 
+// ServesUpstream implements extension.UpstreamHTTPFilterFactory.
+func (Factory) ServesUpstream() {}
+
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields {
 	return []conf.Fields{fields(), routeFields(), mutationFields(), headeroption.MutationFields(), headeroption.Fields()}

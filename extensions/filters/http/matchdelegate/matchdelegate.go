@@ -35,6 +35,9 @@ func (Factory) RouteConfig() proto.Message { return &matchingv3.ExtensionWithMat
 // wrapped filter: even a router may be skipped.
 func (Factory) Terminal() bool { return false }
 
+// ServesUpstream implements extension.UpstreamHTTPFilterFactory.
+func (Factory) ServesUpstream() {}
+
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields {
 	return []conf.Fields{{

@@ -34,6 +34,7 @@ func fields() conf.Fields {
 		Message: "envoy.extensions.filters.http.router.v3.Router",
 		Names: []string{
 			"dynamic_stats",
+			"upstream_http_filters",
 			"upstream_log",
 			"upstream_log_options.flush_upstream_log_on_upstream_stream",
 			"upstream_log_options.upstream_log_flush_interval",
@@ -90,6 +91,9 @@ type config struct {
 	logPoolReady bool
 	// logFlushInterval asks for entries while an attempt goes on, 0 for none.
 	logFlushInterval time.Duration
+	// upstreamFilters stand between this router and the hosts of clusters that have none of
+	// their own; nil for none.
+	upstreamFilters httpfilter.UpstreamFilters
 	// zone is this server's, forwardedFor its address in x-forwarded-for of shadows; ""
 	// if they are not known.
 	zone, forwardedFor string
@@ -132,12 +136,16 @@ func newConfig(m *routerv3.Router, ctx extension.HTTPContext, path conf.Path, er
 	if len(m.GetUpstreamLog()) > 0 {
 		cfg.upstreamLogs = ctx.AccessLogs.Build(m.GetUpstreamLog(), path.Field("upstream_log"), errs)
 	}
+	if len(m.GetUpstreamHttpFilters()) > 0 {
+		cfg.upstreamFilters = ctx.UpstreamFilters.Build(m.GetUpstreamHttpFilters(), ctx.Context, path.Field("upstream_http_filters"), errs)
+	}
 	if len(*errs) > before {
 		return nil
 	}
 	cfg.stats = newStats(ctx.Stats)
 	shadow := *cfg
 	shadow.stats, shadow.strictHeaders = newStats(ctx.Root.Scope("http.async-client.")), nil
+	shadow.upstreamFilters = nil
 	cfg.shadow = &shadow
 	return cfg
 }

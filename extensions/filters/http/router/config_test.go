@@ -5,7 +5,6 @@ import (
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
-	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -29,7 +28,7 @@ func TestFieldsFitTheMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"start_child_span", "upstream_http_filters"}
+	want := []string{"start_child_span"}
 	if len(missing) != len(want) {
 		t.Fatalf("missing %v, want %v", missing, want)
 	}
@@ -53,8 +52,6 @@ func TestConfigErrors(t *testing.T) {
 			RejectConnectRequestEarlyData: wrap(true), UpstreamLog: []*accesslogv3.AccessLog{anyLog()},
 		}, ""},
 		{"span", &routerv3.Router{StartChildSpan: true}, "start_child_span: field start_child_span is not implemented"},
-		{"filters", &routerv3.Router{UpstreamHttpFilters: []*hcmv3.HttpFilter{{Name: "x"}}},
-			"upstream_http_filters: field upstream_http_filters is not implemented"},
 		{"flush interval", &routerv3.Router{UpstreamLogOptions: &routerv3.Router_UpstreamAccessLogOptions{
 			UpstreamLogFlushInterval: durationpb.New(999_999),
 		}}, "upstream_log_options.upstream_log_flush_interval: must be at least 1ms"},

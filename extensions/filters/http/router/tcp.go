@@ -28,12 +28,15 @@ func terminatesConnect(f *route.Forward, h *httpmsg.Headers) bool {
 
 // tcpCallbacks makes an upstream stream of the TCP connection that an attempt waits
 // for.
-type tcpCallbacks struct{ u *upstreamRequest }
+type tcpCallbacks struct {
+	u       *upstreamRequest
+	handler upstream.ResponseHandler // of the stream
+}
 
 // OnConnectionReady implements upstream.ConnectionPoolCallbacks. The other side of
 // the tunnel is answered for the server, which does not speak HTTP.
 func (t *tcpCallbacks) OnConnectionReady(c network.ClientConnection, host upstream.Host) {
-	s := &tcpStream{conn: c, handler: t.u}
+	s := &tcpStream{conn: c, handler: t.handler}
 	s.in.Init(c.Dispatcher().Buffers())
 	info := c.Info()
 	s.info = upstream.StreamConnection{ID: info.ID, Local: info.Local, Remote: info.Remote}

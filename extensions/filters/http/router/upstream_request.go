@@ -6,6 +6,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -41,6 +42,7 @@ type attempt struct {
 	phase  phase
 	cancel upstream.Cancel            // while waiting, if that can be cancelled
 	stream upstream.RequestStream     // while open
+	chain  httpfilter.UpstreamChain   // nil if no filters stand between router and host
 	conn   *upstream.StreamConnection // of the stream
 	host   upstream.Host              // nil until one was picked
 	reused bool                       // the connection served others before
@@ -50,6 +52,9 @@ type attempt struct {
 	trailers              *httpmsg.Headers
 	upgrade               upgrade // noUpgrade once it is accepted
 	sentHeaders, sentAll  bool
+	// filtered is set when chain got the headers before there was a stream, passedAll when
+	// it got the whole request so.
+	filtered, passedAll bool
 
 	gotInterim, gotHeaders, gotAll bool
 	canary                         bool
@@ -127,15 +132,17 @@ func (u *upstreamRequest) begin(headersOnly bool) {
 		u.armPerTryNow()
 	}
 	u.armLogFlush()
+	handler := u.newChain()
 	var cancel upstream.Cancel
 	if f.connect {
-		cancel = f.cluster.NewConnection(f.d, &f.pick, &tcpCallbacks{u})
+		cancel = f.cluster.NewConnection(f.d, &f.pick, &tcpCallbacks{u, handler})
 	} else {
-		cancel = f.cluster.NewStream(f.d, &f.pick, u, u)
+		cancel = f.cluster.NewStream(f.d, &f.pick, handler, u)
 	}
 	if u.phase == waiting {
 		u.cancel = cancel
 		u.describeHost(f.pick.Host)
+		u.filterEarly()
 	}
 }
 
@@ -197,6 +204,19 @@ func (u *upstreamRequest) endUnmade(p upstream.PoolFailure, reason string, host 
 
 func (u *upstreamRequest) sendHeaders() {
 	f := u.f
+	if u.chain != nil {
+		s := u.stream
+		u.stream = u.chain
+		u.chain.Ready(s)
+	}
+	if u.filtered { // they are in the filters
+		u.sentHeaders = true
+		u.up.FirstTxByte = f.d.Now()
+		if u.passedAll {
+			u.requestSent()
+		}
+		return
+	}
 	if err := u.stream.EncodeHeaders(f.headers, u.headersOnly); err != nil {
 		f.failed(u, "the request cannot be sent: "+err.Error(), decision{why: "no host could get it"})
 		u.reset()
@@ -216,14 +236,16 @@ func (u *upstreamRequest) sendHeaders() {
 }
 
 // holds reports whether the body has to wait.
-func (u *upstreamRequest) holds() bool { return u.phase == waiting || u.upgrade != noUpgrade }
+func (u *upstreamRequest) holds() bool {
+	return u.phase == waiting && !u.filtered || u.upgrade != noUpgrade
+}
 
 // sendRest sends what waited for the stream.
 func (u *upstreamRequest) sendRest() {
 	if u.body.Len() > 0 || u.bodyEnds {
 		u.encodeData(&u.body, u.bodyEnds)
 	}
-	if u.trailers != nil && u.phase == open {
+	if u.trailers != nil && u.phase != idle {
 		u.stream.EncodeTrailers(u.trailers)
 		u.requestSent()
 	}
@@ -263,9 +285,13 @@ func (u *upstreamRequest) sendTrailers(trailers *httpmsg.Headers) {
 }
 
 func (u *upstreamRequest) requestSent() {
-	if u.phase == open {
+	switch u.phase {
+	case open:
 		u.sentAll = true
 		u.up.LastTxByte = u.f.d.Now()
+	case waiting:
+		u.passedAll = true
+	default:
 	}
 }
 
@@ -296,10 +322,10 @@ func (u *upstreamRequest) reset() {
 	u.detach()
 	switch {
 	case complete:
-	case stream != nil:
-		stream.Reset(httpmsg.ResetLocalReset)
 	case cancel != nil:
 		cancel.Cancel()
+	case stream != nil:
+		stream.Reset(httpmsg.ResetLocalReset)
 	}
 }
 
@@ -318,6 +344,7 @@ func (u *upstreamRequest) detach() {
 // clear ends what goes on for the attempt.
 func (u *upstreamRequest) clear() {
 	u.timers.disarm()
+	u.endChain()
 	u.conn = nil
 	u.body.Drain(u.body.Len())
 	for u.highs > 0 {

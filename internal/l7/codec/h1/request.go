@@ -13,6 +13,23 @@ type requestStream struct{ c *ClientConnection }
 
 var errRequestLine = errors.New("h1: :method, :path or :authority is missing or has invalid characters")
 
+var (
+	errNoMethod = errors.New("missing required header: :method")
+	errNoPath   = errors.New("missing required header: :path")
+)
+
+// requestError says why a request line cannot be sent; path is the authority for CONNECT.
+func requestError(method, path string) error {
+	switch {
+	case method == "":
+		return errNoMethod
+	case path == "" && method != "CONNECT":
+		return errNoPath
+	default:
+		return errRequestLine
+	}
+}
+
 // EncodeHeaders implements codec.RequestEncoder. On an error nothing is sent. The
 // data of an upgrade or CONNECT must wait until the response accepts it.
 func (s *requestStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error {
@@ -26,7 +43,7 @@ func (s *requestStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error 
 		path = authority
 	}
 	if !isToken(method) || !isVisible(path) || !isAuthority(authority) {
-		return errRequestLine
+		return requestError(method, path)
 	}
 	c.method = method
 	c.upgrade = !connect && h.Has(httpmsg.Upgrade) && hasToken(h.Get(httpmsg.Connection), "upgrade")
