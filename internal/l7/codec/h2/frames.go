@@ -15,7 +15,8 @@ func (c *connection) goAwayError(code ErrorCode, cause string) *codec.Error {
 }
 
 // silentError returns an error of the connection that the peer is not told of: as in
-// Envoy it gets nothing of what this Dispatch has put out.
+// Envoy it gets nothing of what this Dispatch has put out. Where h2spec insists on a
+// GOAWAY there is one.
 func (c *connection) silentError(cause string) *codec.Error {
 	c.silent = true
 	return failure(cause)
@@ -73,7 +74,11 @@ func (c *connection) beginFrame() *codec.Error {
 		return c.countBlockFrame(int(f.length))
 	case framePushPromise:
 		return c.silentError("PUSH_PROMISE: push disabled")
-	case frameSettings, framePing, frameGoAway:
+	case framePing:
+		if f.stream != 0 {
+			return c.goAwayError(ProtocolError, "PING: stream_id != 0")
+		}
+	case frameSettings, frameGoAway:
 		if f.stream != 0 {
 			return c.silentError("stream_id != 0")
 		}
@@ -327,7 +332,7 @@ func (c *connection) onWindowUpdate(p []byte) *codec.Error {
 		if c.sendWindow += increment; increment == 0 {
 			return c.silentError("WINDOW_UPDATE: window_size_increment == 0")
 		} else if c.sendWindow > maxWindow {
-			return c.silentError("WINDOW_UPDATE: connection window overflow")
+			return c.goAwayError(FlowControlError, "WINDOW_UPDATE: connection window overflow")
 		}
 		return nil
 	}
