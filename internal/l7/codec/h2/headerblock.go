@@ -119,7 +119,10 @@ func (c *connection) decodeBlock(p []byte) *codec.Error {
 	f := &c.section
 	s := b.stream
 	f.begin(c, s)
-	err := c.hpack.Decode(p, c.emit)
+	room, err := c.hpack.DecodeMessage(p, c.emit)
+	if f.to != nil {
+		f.to.SetArena(room)
+	}
 	if s != nil && s.decoder != nil {
 		s.decoder.Meter().DecompressedHeaderReceived += uint64(f.size)
 	}

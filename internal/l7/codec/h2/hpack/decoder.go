@@ -35,13 +35,25 @@ func (d *Decoder) SettingsAcked() {
 // the table stays right, and the error is returned at the end; ErrStop ends Decode at
 // once. An *Error about the block itself takes precedence.
 func (d *Decoder) Decode(block []byte, emit func(Field) error) error {
-	var result error
+	_, err := d.DecodeMessage(block, emit)
+	return err
+}
+
+// DecodeMessage is Decode, and returns the memory behind the strings of the block, for
+// those that its message gets later.
+func (d *Decoder) DecodeMessage(block []byte, emit func(Field) error) (room []byte, err error) {
 	r := reader{in: block}
-	if err := d.sizeUpdates(&r); err != nil {
+	err = d.decode(&r, emit)
+	return r.out[len(r.out):], err
+}
+
+func (d *Decoder) decode(r *reader, emit func(Field) error) error {
+	var result error
+	if err := d.sizeUpdates(r); err != nil {
 		return err
 	}
 	for len(r.in) > 0 {
-		f, err := d.field(&r)
+		f, err := d.field(r)
 		if err != nil {
 			return err
 		}
@@ -162,6 +174,9 @@ func (d *Decoder) added(r *reader) (f Field, err error) {
 	return f, nil
 }
 
+// laterRoom is enough for what the proxy usually adds: a request id.
+const laterRoom = 48
+
 // A reader is a position in a header block, and the strings of its literals.
 type reader struct {
 	in  []byte
@@ -219,7 +234,7 @@ func (r *reader) literal(dst []byte) ([]byte, error) {
 // lies in it is never written again.
 func (r *reader) text() (string, error) {
 	if r.out == nil {
-		r.out = make([]byte, 0, maxDecoded(len(r.in)))
+		r.out = make([]byte, 0, maxDecoded(len(r.in))+laterRoom)
 	}
 	begin := len(r.out)
 	var err error
