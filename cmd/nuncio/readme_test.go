@@ -126,6 +126,9 @@ func wrap(t *testing.T, example string) string {
 		return fill(aroundHTTP, map[string]string{"TABLE": table, "FILTERS": routerFilter})
 	case has("original_ip_detection_extensions") || has("early_header_mutation_extensions") || has("request_id_extension"):
 		return fill(aroundHTTP, map[string]string{"MANAGER": example, "TABLE": fill(aroundRoute, nil), "FILTERS": routerFilter})
+	case has("http_filters"):
+		list := strings.TrimPrefix(example, "http_filters:\n")
+		return fill(aroundHTTP, map[string]string{"TABLE": fill(aroundRoute, nil), "FILTERS": list + routerFilter})
 	case has("typed_per_filter_config"):
 		table := fill(aroundRoute, map[string]string{"ROUTE": example})
 		return fill(aroundHTTP, map[string]string{"TABLE": table, "FILTERS": routerFilter})

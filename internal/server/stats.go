@@ -132,7 +132,9 @@ func (s *Server) updateStats() {
 	st.totalConnections.Set(uint64(s.openConnections.Load()))
 	st.state.Set(uint64(s.State()))
 	st.daysUntilFirstCertExpiring.Set(s.tls.DaysUntilFirstExpiry())
-	st.secondsUntilFirstOCSPExpiring.Set(s.tls.SecondsUntilFirstOCSPExpiry())
+	if seconds, ok := s.tls.SecondsUntilFirstOCSPExpiry(); ok {
+		st.secondsUntilFirstOCSPExpiring.Set(seconds)
+	}
 }
 
 // watchdogs returns the watchdog of all loops. Main thread and workers have

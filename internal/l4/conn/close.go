@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/transport"
@@ -74,8 +75,13 @@ func (c *Conn) delayPassed() {
 }
 
 // discardInput drops what the peer has sent since the output left. A socket that is
-// closed with bytes unread resets the connection, and the peer may lose the output.
+// closed with bytes unread resets the connection, and the peer may lose the output: a
+// peer that speaks HTTP/2 always sends something, to acknowledge what it got. Others are
+// reset, as by Envoy.
 func (c *Conn) discardInput() {
+	if !c.info.HasVersion || c.info.Version != httpmsg.HTTP2 {
+		return
+	}
 	var room [1][]byte
 	slices := c.in.Reserve(room[:0], 1)
 	for budget := event.MaxBytesPerTurn; budget > 0; {

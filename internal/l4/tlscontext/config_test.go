@@ -165,7 +165,7 @@ func TestStapling(t *testing.T) {
 		}
 		r.count("ssl.ocsp_staple_requests", 1)
 		r.count("ssl.ocsp_staple_"+tc.stat, 1)
-		if left := r.contexts.SecondsUntilFirstOCSPExpiry(); (left > 0) != (tc.staple == fresh) {
+		if left, _ := r.contexts.SecondsUntilFirstOCSPExpiry(); (left > 0) != (tc.staple == fresh) {
 			t.Errorf("%s: %d seconds left", tc.name, left)
 		}
 	}

@@ -203,8 +203,8 @@ func (c *Contexts) DaysUntilFirstExpiry() uint64 {
 }
 
 // SecondsUntilFirstOCSPExpiry returns in how many seconds the first OCSP response
-// expires, 0 if one has, or without any.
-func (c *Contexts) SecondsUntilFirstOCSPExpiry() uint64 {
+// expires, 0 if one has, and whether there is any.
+func (c *Contexts) SecondsUntilFirstOCSPExpiry() (n uint64, ok bool) {
 	seconds := int64(-1)
 	for _, m := range c.all() {
 		for _, own := range m.certificates {
@@ -216,5 +216,5 @@ func (c *Contexts) SecondsUntilFirstOCSPExpiry() uint64 {
 			}
 		}
 	}
-	return uint64(max(seconds, 0))
+	return uint64(max(seconds, 0)), seconds >= 0
 }
