@@ -95,6 +95,14 @@ func (s *Stream) SetFilterState(name string, value any) {
 	s.FilterState[name] = value
 }
 
+// SetFilterState stores a value with the life of the connection.
+func (c *Connection) SetFilterState(name string, value any) {
+	if c.FilterState == nil {
+		c.FilterState = make(map[string]any)
+	}
+	c.FilterState[name] = value
+}
+
 // Fields is implemented by filter state objects that have fields, which
 // %FILTER_STATE(key:FIELD:name)% and CEL expressions read.
 type Fields interface {

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"syscall"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/event"
@@ -125,6 +127,22 @@ type Proxied interface {
 	// Via returns where connections with options o, which may be nil, are made to; the zero
 	// Address for the host itself.
 	Via(o *Options) address.Address
+}
+
+// A Passer is a ClientFactory that sends more than bytes along with connections to
+// internal listeners.
+type Passer interface {
+	ClientFactory
+	// Pass returns what goes along with a connection with options o, which may be nil, to
+	// host. It is called on the worker of d.
+	Pass(d event.Dispatcher, o *Options, host Host) Passed
+}
+
+// Passed goes into the stream info of the accepted end of an internal connection. It is
+// immutable.
+type Passed struct {
+	Metadata    map[string]*structpb.Struct // by name space
+	FilterState map[string]any
 }
 
 // A Host is what a transport socket wants to know of an upstream host.

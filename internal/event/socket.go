@@ -61,7 +61,7 @@ const (
 )
 
 // A Socket is a stream connection that can be on a loop: a file descriptor, where
-// the system has epoll, or a net.Conn. It is part of a connection's object; the
+// the system has epoll, a net.Conn, or the end of a Pipe. It is part of a connection's object; the
 // zero Socket is closed. It must not be copied after Open.
 //
 // It belongs to the goroutine of its loop; while it is on no loop, to whoever
@@ -69,7 +69,8 @@ const (
 type Socket struct {
 	loop     *Loop // nil while on none
 	observer Observer
-	stream   *stream // nil: fd is in use
+	stream   *stream // nil, as pipe is: fd is in use
+	pipe     *Pipe
 	fd       int32
 	open     bool
 	state    socketState
@@ -108,9 +109,12 @@ func (s *Socket) Attach(l *Loop, o Observer, want Ready) error {
 	if want&Writable != 0 || s.state&full != 0 {
 		s.state |= wantsWrites
 	}
-	if s.stream != nil {
+	switch {
+	case s.stream != nil:
 		s.stream.attach(s)
 		return nil
+	case s.pipe != nil:
+		return s.pipe.attach(want)
 	}
 	if err := s.add(); err != nil {
 		s.loop, s.observer = nil, nil
@@ -125,9 +129,10 @@ func (s *Socket) Detach() {
 	if s.loop == nil {
 		return
 	}
-	if s.stream != nil {
+	switch {
+	case s.stream != nil:
 		s.stream.detach()
-	} else {
+	case s.pipe == nil:
 		s.remove()
 	}
 	s.dequeue()
@@ -168,8 +173,11 @@ func (s *Socket) tell(r Ready) {
 // ErrAgain while it is not over, or why it failed. It is called after Writable or
 // Failed.
 func (s *Socket) Connected() error {
-	if s.stream != nil {
+	switch {
+	case s.stream != nil:
 		return s.stream.connected()
+	case s.pipe != nil:
+		return nil
 	}
 	return s.connectedFD()
 }
@@ -182,6 +190,8 @@ func (s *Socket) Read(bufs [][]byte) (int, error) {
 	switch {
 	case s.stream != nil:
 		return s.stream.read(bufs)
+	case s.pipe != nil:
+		return s.pipe.read(bufs)
 	case !s.open:
 		return 0, net.ErrClosed
 	case s.state&drained != 0:
@@ -210,6 +220,8 @@ func (s *Socket) Write(bufs [][]byte) (int, error) {
 	switch {
 	case s.stream != nil:
 		return s.stream.write(bufs)
+	case s.pipe != nil:
+		return s.pipe.write(bufs)
 	case !s.open:
 		return 0, net.ErrClosed
 	case s.state&full != 0:
@@ -251,7 +263,7 @@ func (s *Socket) blocked() error {
 // RTT returns the smoothed round trip time as the system estimates it now, and false
 // if it does not: it knows that of TCP sockets, on Linux.
 func (s *Socket) RTT() (rtt time.Duration, ok bool) {
-	if !s.open || s.stream != nil {
+	if s.fd < 0 || !s.open {
 		return 0, false
 	}
 	return s.rttFD()
@@ -260,8 +272,11 @@ func (s *Socket) RTT() (rtt time.Duration, ok bool) {
 // CloseWrite tells the peer that nothing more is sent, after what was written. It
 // returns errors.ErrUnsupported if the connection knows no such thing.
 func (s *Socket) CloseWrite() error {
-	if s.stream != nil {
+	switch {
+	case s.stream != nil:
 		return s.stream.closeWrite()
+	case s.pipe != nil:
+		return s.pipe.closeWrite()
 	}
 	return s.closeWriteFD()
 }
@@ -274,9 +289,12 @@ func (s *Socket) Close(reset bool) {
 		return
 	}
 	s.dequeue()
-	if s.stream != nil {
+	switch {
+	case s.stream != nil:
 		s.stream.close(reset)
-	} else {
+	case s.pipe != nil:
+		s.pipe.Close()
+	default:
 		s.closeFD(reset)
 	}
 	*s = Socket{fd: -1}
@@ -288,6 +306,9 @@ func (s *Socket) LocalAddress() address.Address {
 	if s.stream != nil {
 		return s.stream.address(net.Conn.LocalAddr)
 	}
+	if s.pipe != nil {
+		return s.pipe.local
+	}
 	return s.addressFD(false)
 }
 
@@ -297,6 +318,9 @@ func (s *Socket) LocalAddress() address.Address {
 func (s *Socket) RemoteAddress() address.Address {
 	if s.stream != nil {
 		return s.stream.address(net.Conn.RemoteAddr)
+	}
+	if s.pipe != nil {
+		return s.pipe.remote
 	}
 	return s.addressFD(true)
 }

@@ -20,6 +20,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	apievent "github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	apistats "github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
@@ -237,7 +238,7 @@ func (s *Server) build(errs *conf.Errors) {
 	ctx := extension.Context{
 		Registry: s.registry, Stats: root, Runtime: s.runtime, Server: (*serverView)(s),
 		Log: s.log.Logger("config"), Files: s.files, Secrets: s.secrets,
-		LookupEnv: s.lookupEnv, Why: s.answers,
+		LookupEnv: s.lookupEnv, Why: s.answers, Workers: dispatchers(s.workers),
 	}
 	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv, Context: ctx})
 	ctx.Formats = s.formats
@@ -265,6 +266,15 @@ func (s *Server) build(errs *conf.Errors) {
 		addErrors(s.listeners.Add(l, static.Field("listeners").Index(i), true), static, errs)
 	}
 	s.buildAdmin(ctx, path.Field("admin"), errs)
+}
+
+// dispatchers returns the loops as extensions see them.
+func dispatchers(loops []*event.Loop) []apievent.Dispatcher {
+	list := make([]apievent.Dispatcher, len(loops))
+	for i, l := range loops {
+		list[i] = l
+	}
+	return list
 }
 
 // parseClusters checks the clusters and makes their names known; start adds them.

@@ -162,6 +162,7 @@ func (c *Config) check() (errs conf.Errors) {
 		errs.Add(conf.Path{}.Field("default_regex_engine").Field("typed_config"),
 			"only envoy.extensions.regex_engines.v3.GoogleRE2 is implemented")
 	}
+	parseExtensions(c.Bootstrap, &errs)
 	c.Positions.Locate(errs)
 	return errs
 }

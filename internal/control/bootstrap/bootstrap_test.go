@@ -198,3 +198,26 @@ func TestFields(t *testing.T) {
 		t.Error(implemented, missing, err)
 	}
 }
+
+func TestInternalBuffer(t *testing.T) {
+	const text = `{bootstrap_extensions: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener%s}}]}`
+	for with, want := range map[string]int{"": 1 << 20, ", buffer_size_kb: 1": 1 << 10, ", buffer_size_kb: 8192": 8 << 20} {
+		cfg, err := bootstrap.Load(bootstrap.Source{YAML: fmt.Sprintf(text, with)})
+		if err != nil || bootstrap.InternalBuffer(cfg.Bootstrap) != want {
+			t.Errorf("%q: %v", with, err)
+		}
+	}
+	if bootstrap.InternalBuffer(&bootstrapv3.Bootstrap{}) != 0 {
+		t.Error("internal listeners without the extension")
+	}
+	for text, want := range map[string]string{
+		fmt.Sprintf(text, ", buffer_size_kb: 0"):    "buffer_size_kb",
+		fmt.Sprintf(text, ", buffer_size_kb: 8193"): "buffer_size_kb",
+		"{bootstrap_extensions: [{name: x}]}":       "bootstrap_extensions[0].typed_config: value is required",
+		`{bootstrap_extensions: [{name: x, typed_config: {"@type": type.googleapis.com/google.protobuf.Duration, value: 1s}}]}`: "only envoy.extensions.bootstrap",
+	} {
+		if _, err := bootstrap.Load(bootstrap.Source{YAML: text}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -22,6 +22,7 @@ func Fields() conf.Fields {
 			"watchdogs.worker_watchdog.miss_timeout",
 			"watchdogs.worker_watchdog.megamiss_timeout",
 			"default_regex_engine",
+			"bootstrap_extensions",
 		},
 	}
 }

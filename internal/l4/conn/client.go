@@ -22,6 +22,12 @@ func Dial(l *event.Loop, remote address.Address, o *sock.ConnectOptions, timeout
 	return newClient(l, s, err, timeout, cfg)
 }
 
+// DialPipe is Dial of an internal listener, to which cfg.Pipe leads; err is why there is
+// none.
+func DialPipe(l *event.Loop, remote address.Address, err error, timeout time.Duration, cfg Config) *Conn {
+	return newClient(l, sock.Socket{FD: -1, Remote: remote}, err, timeout, cfg)
+}
+
 func newClient(l *event.Loop, s sock.Socket, err error, timeout time.Duration, cfg Config) *Conn {
 	c := newConn(l, cfg)
 	c.client = true
@@ -29,13 +35,19 @@ func newClient(l *event.Loop, s sock.Socket, err error, timeout time.Duration, c
 	c.info.Accepted = l.Now()
 	c.info.Remote, c.info.DirectRemote = s.Remote, s.Remote
 	if err == nil {
-		c.socket.Open(s.FD, s.Conn, s.Dial)
+		if cfg.Pipe != nil {
+			c.socket.OpenPipe(cfg.Pipe)
+		} else {
+			c.socket.Open(s.FD, s.Conn, s.Dial)
+		}
 		err = c.socket.Attach(l, c, event.Readable|event.Writable)
 	}
 	if err != nil {
 		before := l.SetOwner(c)
 		defer l.SetOwner(before)
-		l.Defer(func() { c.connectFailed("immediate connect error: ", err) })
+		l.Defer(func() {
+			c.connectFailed("immediate connect error: " + describe(err) + "|remote address:" + s.Remote.String())
+		})
 		return c
 	}
 	if timeout > 0 {
@@ -50,7 +62,7 @@ func newClient(l *event.Loop, s sock.Socket, err error, timeout time.Duration, c
 func (c *Conn) connected() bool {
 	if err := c.socket.Connected(); err != nil {
 		if err != event.ErrAgain { //nolint:errorlint // a socket returns it bare
-			c.connectFailed("delayed connect error: ", err)
+			c.connectFailed("delayed connect error: " + describe(err))
 		}
 		return false
 	}
@@ -82,11 +94,11 @@ func (c *Conn) isUp() {
 	}
 }
 
-func (c *Conn) connectFailed(what string, err error) {
+func (c *Conn) connectFailed(why string) {
 	if c.state != network.Connecting {
 		return
 	}
-	c.info.TransportFailure = what + describe(err)
+	c.info.TransportFailure = why
 	c.close(network.RemoteClose, false, "")
 }
 

@@ -48,8 +48,8 @@ type Conn struct {
 
 	// reading
 	in           buffer.Buffer
-	readDisabled int
-	blocks       int // how many to read into at once
+	readDisabled int32
+	blocks       int32 // how many to read into at once
 	halfClose    bool
 	readBounded  bool // reading stopped because the read buffer was full
 	mayRead      bool // the socket may hold bytes that were not read
@@ -89,6 +89,9 @@ type Config struct {
 	MeasureRTT bool
 	// Transport changes the bytes on their way; nil for none.
 	Transport transport.Socket
+	// Pipe takes the place of the socket, of which the addresses are still told; nil for
+	// none. The connection stays on its loop.
+	Pipe *event.Pipe
 }
 
 func newConn(l *event.Loop, cfg Config) *Conn {
@@ -111,7 +114,11 @@ func NewServer(l *event.Loop, s sock.Socket, cfg Config) *Conn {
 	c.info.Accepted = l.Now()
 	c.info.Local, c.info.Remote = s.Local, s.Remote
 	c.info.DirectLocal, c.info.DirectRemote = s.Local, s.Remote
-	c.socket.Open(s.FD, s.Conn, s.Dial)
+	if cfg.Pipe != nil {
+		c.socket.OpenPipe(cfg.Pipe)
+	} else {
+		c.socket.Open(s.FD, s.Conn, s.Dial)
+	}
 	if cfg.MeasureRTT {
 		c.info.RTT, c.info.HasRTT = c.socket.RTT()
 	}

@@ -290,7 +290,7 @@ func TestDial(t *testing.T) {
 			t.Error("told before Dial returned")
 		}
 		r.until(r.logged("event RemoteClose"))
-		if c.TransportFailure() != "immediate connect error: No such file or directory" {
+		if c.TransportFailure() != "immediate connect error: No such file or directory|remote address:/nonexistent/socket" {
 			t.Errorf("failure %q", c.TransportFailure())
 		}
 	})

@@ -7,11 +7,11 @@ import (
 
 // Detach takes an idle connection off its loop, so that its owner can post it to
 // another worker and Attach it there. It reports false, and changes nothing, if the
-// connection is not open, not read from, or has bytes in a buffer, the transport's included. It is called on
+// connection is not open, not read from, the end of a pipe, or has bytes in a buffer, the transport's included. It is called on
 // the connection's worker, but not from inside a callback of the connection.
 func (c *Conn) Detach() bool {
 	if c.state != network.Open || c.readDisabled > 0 || c.readEnded || c.writeEnded ||
-		c.in.Len() > 0 || c.out.Len() > 0 || c.flushQueued || c.blocked {
+		c.in.Len() > 0 || c.out.Len() > 0 || c.flushQueued || c.blocked || c.socket.Pipe() != nil {
 		return false
 	}
 	if c.transport != nil && !c.transport.detach() {

@@ -91,9 +91,12 @@ func (c *Conn) fill() (n int, err error) {
 }
 
 func (c *Conn) fillPlain() (n int, err error) {
+	if p := c.socket.Pipe(); p != nil {
+		return p.Read(&c.in, readChunk)
+	}
 	var room [maxBlocks][]byte
 	for n < readChunk && err == nil {
-		slices := c.in.Reserve(room[:0], c.blocks)
+		slices := c.in.Reserve(room[:0], int(c.blocks))
 		var took int
 		took, err = c.socket.Read(slices)
 		c.blocks = 1

@@ -94,6 +94,9 @@ func (c *Conn) writeOut() (n int, err error) {
 }
 
 func (c *Conn) writePlain() (n int, err error) {
+	if p := c.socket.Pipe(); p != nil {
+		return p.Write(&c.out)
+	}
 	var room [event.MaxSlices][]byte
 	for c.out.Len() > 0 && err == nil {
 		var took int

@@ -37,7 +37,7 @@ func Fields() []conf.Fields {
 			"continue_on_listener_filters_timeout", "transparent", "freebind", "socket_options",
 			"tcp_fast_open_queue_length", "traffic_direction", "connection_balance_config.exact_balance", "reuse_port",
 			"enable_reuse_port", "access_log", "tcp_backlog_size", "max_connections_to_accept_per_socket_event",
-			"bind_to_port", "ignore_global_conn_limit", "tcp_keepalive"}},
+			"bind_to_port", "ignore_global_conn_limit", "tcp_keepalive", "internal_listener"}},
 		{Message: "envoy.config.listener.v3.FilterChain", Names: []string{
 			"filter_chain_match", "filters", "transport_socket", "transport_socket_connect_timeout", "name"}},
 		{Message: "envoy.config.listener.v3.FilterChainMatch", Names: []string{
@@ -85,7 +85,8 @@ type config struct {
 	filterTimeout     time.Duration // 0: none
 	continueOnTimeout bool
 
-	inbound bool
+	inbound  bool
+	internal bool // connections come from clusters of this proxy
 }
 
 // A socketConfig says how one address is listened on. Sockets of an equal one are
@@ -125,6 +126,7 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 		filterTimeout:     defaultFilterTimeout,
 		continueOnTimeout: msg.GetContinueOnListenerFiltersTimeout(),
 		inbound:           msg.GetTrafficDirection() == corev3.TrafficDirection_INBOUND,
+		internal:          msg.GetInternalListener() != nil,
 	}
 	if v := msg.GetPerConnectionBufferLimitBytes(); v != nil {
 		cfg.bufferLimit = int(v.GetValue())
@@ -184,12 +186,18 @@ func scopeName(msg *listenerv3.Listener, main addr.Spec) string {
 	if msg.GetStatPrefix() != "" {
 		return msg.GetStatPrefix()
 	}
+	if main.Address.IsInternal() {
+		return "envoy_internal_" + main.Address.Path()
+	}
 	return main.Address.String()
 }
 
 // addresses reads the addresses of the listener and how to listen on them.
 func (b *builder) addresses(cfg *config, path conf.Path) []addr.Spec {
 	msg := cfg.msg
+	if cfg.internal {
+		return b.internalAddress(path)
+	}
 	if msg.GetAddress() == nil {
 		b.errs.Add(path.Field("address"), "must be set")
 		return nil
@@ -226,6 +234,9 @@ func (b *builder) address(msg *corev3.Address, path conf.Path) addr.Spec {
 	s := addr.Parse(msg, path, b.errs)
 	if s.UDP {
 		b.errs.Add(path.Field("socket_address").Field("protocol"), "UDP listeners are not implemented")
+	}
+	if s.Address.IsInternal() {
+		b.errs.Add(path.Field("envoy_internal_address"), "use internal_listener field instead of address for internal listeners")
 	}
 	return s
 }

@@ -28,7 +28,6 @@ func TestConfigErrors(t *testing.T) {
 		{`name: "l" filter_chains {ECHO} address {socket_address {address: "::1" protocol: UDP port_value: 1}}`,
 			at + "address.socket_address.protocol: UDP listeners are not implemented"},
 		{ok + `use_original_dst {value: true}`, at + "use_original_dst: field use_original_dst is not implemented"},
-		{ok + `internal_listener {}`, at + "internal_listener: field internal_listener is not implemented"},
 		{ok + `connection_balance_config {extend_balance {name: "x"}}`,
 			at + "connection_balance_config.extend_balance: field extend_balance is not implemented"},
 		{ok + `max_connections_to_accept_per_socket_event {value: 0}`,

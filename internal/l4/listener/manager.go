@@ -42,6 +42,9 @@ type Options struct {
 	ConnectionIDs *atomic.Uint64
 	// Open counts the connections of all listeners.
 	Open *atomic.Int64
+	// InternalBuffer is how many bytes a connection to an internal listener holds in each
+	// direction; 0: there are no internal listeners.
+	InternalBuffer int
 	// MeasureRTT reports whether the round trip time of a new connection is wanted. Any
 	// goroutine; nil: never.
 	MeasureRTT func() bool
@@ -62,16 +65,21 @@ type Manager struct {
 	stats   managerStats
 	started bool
 	// active are in the order in which they were added.
-	active   []*listener
-	draining []*draining
-	unnamed  int // names given
+	active    []*listener
+	draining  []*draining
+	internals []internals // by worker; each map belongs to its loop
+	unnamed   int         // names given
 	// what Stop was called for
 	stopAll, stopInbound bool
 }
 
 // NewManager returns a manager without listeners.
 func NewManager(o Options) *Manager {
-	return &Manager{options: o, stats: newManagerStats(o.Context.Stats)}
+	m := &Manager{options: o, stats: newManagerStats(o.Context.Stats)}
+	for range o.Workers {
+		m.internals = append(m.internals, internals{})
+	}
+	return m
 }
 
 // A listener is one on the main goroutine's side.

@@ -40,6 +40,9 @@ func (m *Manager) Listeners() []Status {
 
 func (l *listener) status() Status {
 	s := Status{Name: l.config.name, Message: l.config.msg, Static: l.static, Updated: l.updated}
+	if l.config.internal {
+		s.Addresses = append(s.Addresses, address.Internal(l.config.name, ""))
+	}
 	for _, set := range l.sets {
 		s.Addresses = append(s.Addresses, set.address)
 	}

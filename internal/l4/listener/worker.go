@@ -49,6 +49,7 @@ type worker struct {
 	// owned by the loop
 	config    *config // of new connections
 	acceptors map[*socketSet]*acceptor
+	internals internals   // of all listeners
 	first     *connection // list of all connections
 }
 
@@ -56,6 +57,7 @@ type worker struct {
 // are accepted on; released is told of each one that is not any more. It reports
 // the sockets that cannot be watched.
 func (w *worker) apply(cfg *config, sets []*socketSet, released func(*socketSet)) (err error) {
+	w.register(cfg)
 	w.config = cfg
 	wanted := map[*socketSet]bool{}
 	for _, s := range sets {
@@ -208,19 +210,30 @@ func (w *worker) forget() {
 
 // take makes a connection of s.
 func (w *worker) take(s sock.Socket) {
-	cfg := w.config
-	if cfg == nil { // the listener stopped while s was on its way here
+	if w.config == nil { // the listener stopped while s was on its way here
 		w.forget()
 		s.Close()
 		return
 	}
-	c := &connection{worker: w, config: cfg}
-	if len(cfg.filters) > 0 {
+	w.connect(s, nil).run()
+}
+
+// connect returns the connection of s, or of p if that is not nil.
+func (w *worker) connect(s sock.Socket, p *event.Pipe) *connection {
+	c := &connection{worker: w, config: w.config}
+	if len(c.config.filters) > 0 {
 		c.inspection = newInspection(c, s.FD)
 	}
 	c.conn = conn.NewServer(w.loop, s, conn.Config{
-		ID: w.options.ConnectionIDs.Add(1), BufferLimit: cfg.bufferLimit, MeasureRTT: w.options.MeasureRTT != nil && w.options.MeasureRTT(),
+		ID: w.options.ConnectionIDs.Add(1), BufferLimit: c.config.bufferLimit, Pipe: p,
+		MeasureRTT: w.options.MeasureRTT != nil && w.options.MeasureRTT(),
 	})
+	return c
+}
+
+// run begins with a new connection.
+func (c *connection) run() {
+	w := c.worker
 	before := w.loop.SetOwner(c.conn)
 	defer w.loop.SetOwner(before)
 	w.link(c)

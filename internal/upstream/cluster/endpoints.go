@@ -67,6 +67,8 @@ func parseEndpoint(msg *endpointv3.LbEndpoint, locality *endpointv3.LocalityLbEn
 	switch {
 	case spec.Address.IsUnix():
 		errs.Add(at, "%s clusters have no Unix sockets", d)
+	case spec.Address.IsInternal():
+		errs.Add(at, "%s clusters have no internal listeners", d)
 	case spec.Address.IsValid():
 		e.Name = spec.Address.IP().String()
 	}

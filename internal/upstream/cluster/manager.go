@@ -12,6 +12,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/connpool"
 )
 
 // Options are what a Manager needs of the server.
@@ -23,6 +24,8 @@ type Options struct {
 	// NextConnectionID returns an ID that no other connection of the process has. Any
 	// goroutine.
 	NextConnectionID func() uint64
+	// ConnectInternal makes connections to internal listeners.
+	ConnectInternal connpool.InternalDialer
 	// Shards is one more than the highest Shard of a dispatcher.
 	Shards int
 }

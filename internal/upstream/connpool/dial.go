@@ -2,8 +2,10 @@ package connpool
 
 import (
 	"fmt"
+	"syscall"
 	"time"
 
+	"github.com/nuncio-proxy/nuncio/api/address"
 	apievent "github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/internal/event"
@@ -19,9 +21,16 @@ type DialConfig struct {
 	// Transport returns what makes the transports of connections to h; nil for plain ones.
 	// Any worker. Nil: all are plain.
 	Transport func(h transport.Host) transport.ClientFactory
+	// Internal is used for hosts that are internal listeners. Nil: there are none.
+	Internal InternalDialer
 	// NextID returns an ID that no other connection of the process has. Any goroutine.
 	NextID func() uint64
 }
+
+// An InternalDialer makes a connection to the internal listener that an address names, on
+// l, the loop of the worker that calls; the listener gets what is passed along. An error
+// is a system's.
+type InternalDialer func(l *event.Loop, to address.Address, with transport.Passed) (*event.Pipe, error)
 
 // NewDialer returns a Dialer of TCP and Unix sockets. Its dispatchers are the loops
 // of internal/event.
@@ -29,16 +38,31 @@ func NewDialer(c DialConfig) Dialer {
 	return func(d apievent.Dispatcher, h transport.Host, o *transport.Options) Conn {
 		config := conn.Config{ID: c.NextID(), BufferLimit: c.BufferLimit}
 		to := h.Address()
+		var passed transport.Passed
 		if c.Transport != nil {
 			if f := c.Transport(h); f != nil {
 				config.Transport = f.New(o, h)
+				if p, ok := f.(transport.Passer); ok && to.IsInternal() {
+					passed = p.Pass(d, o, h)
+				}
 				if p, ok := f.(transport.Proxied); ok && p.Via(o).IsValid() {
 					to = p.Via(o)
 				}
 			}
 		}
+		if to.IsInternal() {
+			return socketConn{c.dialInternal(loopOf(d), to, passed, config)}
+		}
 		return socketConn{conn.Dial(loopOf(d), to, &c.Socket, c.ConnectTimeout, config)}
 	}
+}
+
+func (c *DialConfig) dialInternal(l *event.Loop, to address.Address, passed transport.Passed, config conn.Config) *conn.Conn {
+	var err error = syscall.EINVAL
+	if c.Internal != nil {
+		config.Pipe, err = c.Internal(l, to, passed)
+	}
+	return conn.DialPipe(l, to, err, c.ConnectTimeout, config)
 }
 
 // socketConn is a Conn on an event.Loop.

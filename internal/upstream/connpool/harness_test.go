@@ -80,6 +80,7 @@ type limits struct {
 	connections, pending, requests, perHost int64
 	perConnection                           uint32
 	idle, duration                          time.Duration
+	internal                                bool // the host is an internal listener
 }
 
 func defaultLimits() limits {
@@ -113,7 +114,11 @@ func newHarness(l limits, log func(string, ...any)) *harness {
 	h.resources.Connections.Init(l.connections, gauge("cx_open"), nil)
 	h.resources.PendingRequests.Init(l.pending, gauge("rq_pending_open"), nil)
 	h.resources.Requests.Init(l.requests, gauge("rq_open"), nil)
-	h.host = host.New(host.Config{Address: address.FromAddrPort(netip.MustParseAddrPort("10.0.0.1:80"))})
+	to := address.FromAddrPort(netip.MustParseAddrPort("10.0.0.1:80"))
+	if l.internal {
+		to = address.Internal("listener", "")
+	}
+	h.host = host.New(host.Config{Address: to})
 	settings := h1.ClientDefaults()
 	h.pool = New(&Config{
 		Dial: h.dial, HTTP1: &settings, IdleTimeout: l.idle, MaxConnectionDuration: l.duration,

@@ -92,6 +92,7 @@ type Pool struct {
 	resources *upstream.Resources
 	protocol  Protocol
 	transport *transport.Options
+	stays     bool   // connections cannot go to another worker: they are internal
 	ended     func() // is told that the last connection is gone; nil for nobody
 
 	// any worker
@@ -104,6 +105,7 @@ type Pool struct {
 
 func newPool(of *Pools, protocol Protocol, o *transport.Options) *Pool {
 	p := &Pool{config: of.config, of: of, host: of.host, resources: of.resources, protocol: protocol, transport: offer(protocol, o),
+		stays:   of.host.Address().IsInternal(),
 		workers: make([]atomic.Pointer[worker], of.config.Shards)}
 	p.shares.Store(protocol == HTTP2)
 	return p

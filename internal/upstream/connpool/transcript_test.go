@@ -98,6 +98,8 @@ func parseLimits(t *testing.T, words []string) limits {
 			l.idle = d
 		case "duration":
 			l.duration = d
+		case "internal":
+			l.internal = true
 		default:
 			t.Fatalf("no limit %q", name)
 		}

@@ -170,7 +170,7 @@ func (w *worker) want() {
 
 // open begins a new connection, if the limits allow it.
 func (w *worker) open() bool {
-	own := w.pool.shares.Load() && w.connecting == 0 && w.conns.Load() == 0
+	own := (w.pool.shares.Load() || w.pool.stays) && w.connecting == 0 && w.conns.Load() == 0
 	if !w.pool.admit(w.d.Shard(), own) {
 		return false
 	}
@@ -196,6 +196,9 @@ func (w *worker) expected() int {
 
 // steal asks a worker that has an idle connection for it.
 func (w *worker) steal() bool {
+	if w.pool.stays {
+		return false
+	}
 	others := w.pool.workers
 	for i := 1; i < len(others); i++ {
 		o := others[(w.d.Shard()+i)%len(others)].Load()
@@ -285,7 +288,7 @@ func (w *worker) match() {
 		}
 		w.serveFirst(c)
 	}
-	if w.pool.needed.Load() == w.needs.Load() {
+	if w.pool.stays || w.pool.needed.Load() == w.needs.Load() {
 		for w.waiting > 0 && len(w.idle) > 0 {
 			w.serveFirst(w.takeIdle())
 		}
