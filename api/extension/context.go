@@ -6,6 +6,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/grpcclient"
 	"github.com/nuncio-proxy/nuncio/api/network"
@@ -28,6 +29,9 @@ type Context struct {
 	Formats  format.Compiler
 	Log      Logger // any goroutine
 	Server   Server // any goroutine
+	// Workers are the loops that carry connections, in the order of their shards, which
+	// begin at 0; nil where there are none, as in checks of a configuration.
+	Workers []event.Dispatcher
 	// AccessLogs makes the loggers of an access_log field.
 	AccessLogs AccessLogs
 	// GRPC makes clients for the proxy's own calls.

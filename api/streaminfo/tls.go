@@ -14,6 +14,8 @@ type TLS struct {
 	// TLS_AES_128_GCM_SHA256 (or ECDHE-RSA-AES128-GCM-SHA256 up to TLS 1.2); Group is the
 	// key exchange, as X25519.
 	Version, CipherSuite, Group string
+	// CipherSuiteID is the number of the cipher suite in IANA's registry.
+	CipherSuiteID uint16
 	// ServerName is the SNI, ALPN the protocol that was agreed on; "" for none.
 	ServerName, ALPN string
 	// SessionID is in hexadecimal, "" if there is none.

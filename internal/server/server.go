@@ -242,7 +242,6 @@ func (s *Server) build(errs *conf.Errors) {
 	}
 	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv, Context: ctx})
 	ctx.Formats = s.formats
-	ctx.AccessLogs = accesslog.NewBuilder(ctx)
 	s.resolver = dns.New(dns.ReadSystem("/etc/resolv.conf"), "/etc/hosts", nil, dns.NewStats(root.Scope("dns.cares.")))
 	s.clusters = cluster.NewManager(cluster.Options{
 		Dispatcher: s.main, Stats: root, Runtime: s.runtime, Resolver: s.resolver,
@@ -254,6 +253,7 @@ func (s *Server) build(errs *conf.Errors) {
 		Clusters: s.clusters, Formats: s.formats,
 		LocalAddress: localAddress(s.options.LocalAddressIPVersion).WithoutPort(),
 	}
+	ctx.AccessLogs = accesslog.NewBuilder(ctx)
 	static := path.Field("static_resources")
 	s.parseClusters(ctx, static.Field("clusters"), errs)
 	ctx.Log = http

@@ -251,6 +251,7 @@ type clientContext struct {
 // describe completes what access logs show of a session.
 func describe(session *streaminfo.TLS, state *tls.ConnectionState) {
 	session.Version, session.CipherSuite, session.Group = versionName(state.Version), cipherName(state), groupName(state.CurveID)
+	session.CipherSuiteID = state.CipherSuite
 	session.ServerName, session.ALPN, session.Resumed = state.ServerName, state.NegotiatedProtocol, state.DidResume
 	session.PeerCertificates = state.PeerCertificates
 }
