@@ -1,6 +1,7 @@
 package connpool
 
 import (
+	"slices"
 	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
@@ -40,6 +41,9 @@ type protocol interface {
 	// are not over.
 	room() int
 	active() int
+	// closable reports whether the connection may be closed: it has no request, and its
+	// codec is not at work.
+	closable() bool
 	dispatch(data *buffer.Buffer) error
 	// closed is told that the connection has ended. It reports whether that cuts off a
 	// request; reset then tells the requests.
@@ -139,7 +143,7 @@ func (c *client) onMaxDuration() {
 func (c *client) retire(details string) {
 	c.retiring = true
 	c.worker.unshare(c)
-	if c.protocol.active() == 0 {
+	if c.protocol.closable() {
 		c.close(details)
 	}
 }
@@ -208,6 +212,7 @@ func (c *client) onClose(e network.Event) {
 	aborted := c.connected && c.protocol.closed(e)
 	c.closed(w.d, e, aborted, c.conn.TimedOut())
 	if !c.connected {
+		c.out.Drain(c.out.Len()) // a greeting that did not leave
 		w.connecting -= c.expected
 		w.publish()
 		w.fail(failure(c.conn, e), c.conn.TransportFailure())
@@ -216,6 +221,7 @@ func (c *client) onClose(e network.Event) {
 	}
 	c.pool.config.Stats.UpstreamRqPerCx.Record(w.d.Shard(), c.streams)
 	w.conns.Add(-1)
+	w.http2 = slices.DeleteFunc(w.http2, func(other *client) bool { return other == c })
 	if !aborted {
 		w.dropIdle(c)
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
 )
@@ -81,6 +83,9 @@ type limits struct {
 	perConnection                           uint32
 	idle, duration                          time.Duration
 	internal                                bool // the host is an internal listener
+	protocol                                Protocol
+	streams                                 uint32              // of HTTP/2 at a time; 0 for the default
+	keepAlive                               *keepalive.Settings // of HTTP/2
 }
 
 func defaultLimits() limits {
@@ -119,9 +124,15 @@ func newHarness(l limits, log func(string, ...any)) *harness {
 		to = address.Internal("listener", "")
 	}
 	h.host = host.New(host.Config{Address: to})
-	settings := h1.ClientDefaults()
+	settings, settings2 := h1.ClientDefaults(), h2.ClientDefaults()
+	if l.streams > 0 {
+		settings2.MaxConcurrentStreams = l.streams
+	}
+	stats2 := newHTTP2Stats(&h.metrics)
 	h.pool = New(&Config{
-		Dial: h.dial, HTTP1: &settings, IdleTimeout: l.idle, MaxConnectionDuration: l.duration,
+		Dial: h.dial, HTTP1: &settings, IdleTimeout: l.idle,
+		Protocol: l.protocol, HTTP2: &settings2, HTTP2Stats: func() *h2.Stats { return stats2 }, KeepAlive: l.keepAlive,
+		TransportKey: func(_ transport.Host, o *transport.Options) string { return o.ServerName }, MaxConnectionDuration: l.duration,
 		MaxRequestsPerConnection: l.perConnection, MaxConnectionsPerHost: [2]int64{l.perHost, l.perHost},
 		Stats: newStats(&h.metrics), Bytes: &network.ConnectionStats{}, Shards: workers,
 	}, h.host, upstream.Default, &h.resources)
@@ -161,10 +172,15 @@ type fakeConn struct {
 	replies                  int
 	sent                     string
 	in                       buffer.Buffer
+	name, offered            string     // SNI and ALPN
+	peer                     *http2Peer // nil if the connection does not speak HTTP/2
 }
 
-func (h *harness) dial(d event.Dispatcher, to transport.Host, _ *transport.Options) Conn {
+func (h *harness) dial(d event.Dispatcher, to transport.Host, o *transport.Options) Conn {
 	c := &fakeConn{h: h, id: len(h.conns) + 1, d: d, attached: true}
+	if o != nil {
+		c.name, c.offered = o.ServerName, strings.Join(o.ALPNFallback, ",")
+	}
 	c.in.Init(d.Buffers())
 	c.info.Remote = to.Address()
 	h.conns = append(h.conns, c)
@@ -193,8 +209,17 @@ func (c *fakeConn) ReadDisable(disable bool) {
 }
 
 func (c *fakeConn) Write(data *buffer.Buffer, _ bool) {
-	if c.state == network.Open && !c.h.quiet {
+	switch {
+	case c.state != network.Open || c.h.quiet:
+	case c.peer != nil:
+		c.peer.receive(data.String())
+	default:
 		c.sent += data.String()
+		if strings.HasPrefix(c.sent, preface) {
+			c.peer = &http2Peer{c: c}
+			c.peer.receive(c.sent[len(preface):])
+			c.sent = ""
+		}
 	}
 	data.Drain(data.Len())
 }
@@ -281,14 +306,24 @@ type request struct {
 	sent      bool
 }
 
-func (h *harness) request(worker int, name string, body, isTCP bool) {
+// request asks for a stream, or for a connection. The client may speak HTTP/2 ("h2"),
+// and the request may ask for a name of the server ("sni=NAME").
+func (h *harness) request(worker int, name string, body, isTCP bool, as ...string) {
+	pick := &upstream.Pick{}
+	for _, a := range as {
+		if sni, ok := strings.CutPrefix(a, "sni="); ok {
+			pick.Transport = &transport.Options{ServerName: sni}
+		} else {
+			pick.Downstream = &streaminfo.Connection{Version: httpmsg.HTTP2, HasVersion: true}
+		}
+	}
 	r := &request{h: h, name: name, body: body}
 	h.requests[name] = r
 	var cancel upstream.Cancel
 	if isTCP {
-		cancel = h.pool.NewConnection(h.workers[worker], &upstream.Pick{}, r)
+		cancel = h.pool.NewConnection(h.workers[worker], pick, r)
 	} else {
-		cancel = h.pool.NewStream(h.workers[worker], &upstream.Pick{}, r, r)
+		cancel = h.pool.NewStream(h.workers[worker], pick, r, r)
 	}
 	if r.outcome == "" && r.stream == nil && r.conn == nil {
 		r.cancel = cancel

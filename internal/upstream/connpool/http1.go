@@ -53,6 +53,8 @@ func (p *http1) active() int {
 	return 0
 }
 
+func (p *http1) closable() bool { return !p.stream.active }
+
 func (p *http1) dispatch(data *buffer.Buffer) error { return p.codec.Dispatch(data) }
 
 func (p *http1) OnWriteBufferHigh() { p.codec.OnWriteBufferHigh() }

@@ -95,6 +95,8 @@ func (p *http2) room() int {
 
 func (p *http2) active() int { return p.codec.Active() }
 
+func (p *http2) closable() bool { return p.active() == 0 && !p.dispatching }
+
 func (p *http2) dispatch(data *buffer.Buffer) error {
 	if data.Len() > 0 {
 		p.keepAlive.OnData()
@@ -158,7 +160,7 @@ func (p *http2) OnStreamEnd(decoder codec.ResponseDecoder) {
 	case p.room() > 0:
 		p.worker.share(p.client)
 		p.worker.match()
-	case p.retiring && p.active() == 0 && !p.dispatching:
+	case p.retiring && p.closable():
 		p.close("")
 	}
 }

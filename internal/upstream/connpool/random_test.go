@@ -9,14 +9,16 @@ import (
 	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
 
 // TestRandom does whatever comes to its mind to pools with small limits, and looks
 // after each step whether the limits hold. In the end every request has one
 // outcome, and nothing is left that is counted.
 func TestRandom(t *testing.T) {
-	for seed := range uint64(400) {
+	for seed := range uint64(600) {
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { randomRun(t, seed) }) {
 			return
 		}
@@ -30,6 +32,10 @@ func randomRun(t *testing.T, seed uint64) {
 		connections: int64(random.IntN(5)), pending: 1 + int64(random.IntN(8)), requests: 1 + int64(random.IntN(5)),
 		perHost: 1 + int64(random.IntN(6)), perConnection: uint32(random.IntN(4)),
 		idle: time.Duration(random.IntN(3)) * time.Second, duration: time.Duration(random.IntN(3)) * 4 * time.Second,
+		protocol: [...]Protocol{HTTP1, HTTP2, ByALPN}[seed%3], streams: uint32(random.IntN(4)),
+	}
+	if random.IntN(3) == 0 {
+		l.keepAlive = &keepalive.Settings{Interval: 3 * time.Second, Timeout: time.Second}
 	}
 	h := newHarness(l, func(format string, args ...any) { fmt.Fprintf(&log, format+"\n", args...) })
 	defer func() {
@@ -70,6 +76,7 @@ func (h *harness) randomStep(random *rand.Rand, step int) string {
 	case 0, 1, 2:
 		if c.usable(network.Connecting) {
 			h.log("> up %d", c.id)
+			c.negotiate(random)
 			c.connected()
 		}
 	case 3:
@@ -78,7 +85,9 @@ func (h *harness) randomStep(random *rand.Rand, step int) string {
 			c.refused()
 		}
 	case 4, 5, 6:
-		if c.usable(network.Open) && c.filter != nil && strings.Count(c.sent, "GET") > c.replies {
+		if c.peer != nil {
+			c.peer.randomFrame(random)
+		} else if c.usable(network.Open) && c.filter != nil && strings.Count(c.sent, "GET") > c.replies {
 			h.log("> reply %d", c.id)
 			c.reply(random.IntN(10) == 0)
 		}
@@ -103,6 +112,50 @@ func (h *harness) randomStep(random *rand.Rand, step int) string {
 		}
 	}
 	return ""
+}
+
+// negotiate lets the host speak HTTP/2 or not, if it is asked.
+func (c *fakeConn) negotiate(random *rand.Rand) {
+	if c.h.pool.main.protocol == ByALPN && random.IntN(2) == 0 {
+		c.info.TLS = &streaminfo.TLS{ALPN: "h2"}
+	}
+}
+
+// randomFrame lets the host answer a stream, or do worse.
+func (p *http2Peer) randomFrame(random *rand.Rand) {
+	if !p.c.usable(network.Open) {
+		return
+	}
+	say := func(what string) {
+		p.c.h.log("> frame %d %s", p.c.id, what)
+		p.send(nil, strings.Fields(what))
+	}
+	switch n := random.IntN(20); {
+	case n == 0:
+		say(fmt.Sprint("0 SETTINGS ", random.IntN(4)))
+	case n == 1:
+		say(fmt.Sprint("0 GOAWAY ", 2*random.IntN(8)+1))
+	case n == 2:
+		say("2 JUNK")
+	case n == 3:
+		say("0 PONG")
+	case len(p.open) == 0:
+	case n < 7:
+		say(fmt.Sprint(p.open[random.IntN(len(p.open))], " RST ", random.IntN(12)))
+	default:
+		id := p.open[random.IntN(len(p.open))]
+		p.c.h.log("> reply %d %d", p.c.id, id)
+		p.reply(fmt.Sprint(id))
+	}
+}
+
+// reap ends the requests that got their response, and whose stream is gone since.
+func (h *harness) reap() {
+	for _, r := range h.requests {
+		if s, ok := r.stream.(*http2Stream); ok && r.responded && (!s.active || s.handler != r) {
+			r.end("done before the request was")
+		}
+	}
 }
 
 func (c *fakeConn) reply(last bool) {
@@ -147,12 +200,17 @@ func (h *harness) randomRequest(random *rand.Rand) string {
 
 // invariants checks what holds after every step.
 func (h *harness) invariants(t *testing.T, l limits) {
+	h.reap()
+	forced := int64(0) // connections beyond the limit
+	if l.protocol != HTTP1 {
+		forced = workers // each may have one of HTTP/2
+	}
 	for _, limit := range []struct {
 		name         string
 		current, max int64
 	}{
-		{"connections", h.resources.Connections.Current(), max(l.connections, 1)},
-		{"connections of the host", h.pool.connections.Load(), max(l.perHost, 1)},
+		{"connections", h.resources.Connections.Current(), max(l.connections, 1) + forced},
+		{"connections of the host", h.pool.connections.Load(), max(l.perHost, 1) + forced},
 		{"pending requests", h.resources.PendingRequests.Current(), l.pending},
 		{"needed", h.pool.main.needed.Load(), l.pending},
 	} {
@@ -213,6 +271,11 @@ func (h *harness) settle(t *testing.T) {
 				c.connected()
 			case c.usable(network.Open) && c.filter == nil:
 				c.Close(network.NoFlush, "")
+			case c.usable(network.Open) && c.peer != nil:
+				c.peer.send(nil, []string{"0", "SETTINGS", "2"})
+				for c.usable(network.Open) && len(c.peer.open) > 0 {
+					c.peer.reply(fmt.Sprint(c.peer.open[0]))
+				}
 			case c.usable(network.Open) && strings.Count(c.sent, "GET") > c.replies:
 				c.reply(false)
 			}
@@ -222,6 +285,7 @@ func (h *harness) settle(t *testing.T) {
 				r.finish()
 			}
 		}
+		h.reap()
 	}
 	for _, r := range h.requests {
 		if r.outcome == "" {

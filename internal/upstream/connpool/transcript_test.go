@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
 
 var update = flag.Bool("update", false, "write what happened into the transcripts")
@@ -19,11 +21,16 @@ var update = flag.Bool("update", false, "write what happened into the transcript
 // below it are what it makes happen. A file begins with its limits.
 //
 //	limits connections=1 ...      the circuit breakers and timeouts
-//	request W NAME, post W NAME   worker W wants a stream; post sends its body later
+//	request W NAME, post W NAME   worker W wants a stream; post sends its body later.
+//	                              behind it: h2, sni=NAME
 //	tcp W NAME                    worker W wants a connection
 //	finish, reset, cancel NAME    ends the body, gives up the stream, or the wait
 //	up, refuse, timeout, eof N    what becomes of connection N
+//	                              up N ALPN: with TLS
 //	reply N [TEXT]                the peer sends; without TEXT a small response
+//	reply N STREAM                the same in HTTP/2
+//	frame N STREAM WHAT ...       the peer sends SETTINGS STREAMS, GOAWAY LAST, RST CODE,
+//	                              HEADERS, END (of the body), PONG or JUNK
 //	hold W, release W             stops the loop of a worker, and starts it
 //	advance D, drain, stats
 func TestTranscripts(t *testing.T) {
@@ -100,6 +107,12 @@ func parseLimits(t *testing.T, words []string) limits {
 			l.duration = d
 		case "internal":
 			l.internal = true
+		case "protocol":
+			l.protocol = map[string]Protocol{"http2": HTTP2, "alpn": ByALPN, "downstream": AsDownstream}[value]
+		case "streams":
+			l.streams = uint32(n)
+		case "ping":
+			l.keepAlive = &keepalive.Settings{Interval: d, Timeout: d / 2}
 		default:
 			t.Fatalf("no limit %q", name)
 		}
@@ -120,7 +133,7 @@ func (h *harness) command(t *testing.T, verb string, args []string, line string)
 	conn := func() *fakeConn { return h.conns[number()-1] }
 	switch verb {
 	case "request", "post", "tcp":
-		h.request(number(), args[1], verb == "post", verb == "tcp")
+		h.request(number(), args[1], verb == "post", verb == "tcp", args[2:]...)
 	case "finish":
 		h.requests[args[0]].finish()
 	case "reset":
@@ -130,6 +143,12 @@ func (h *harness) command(t *testing.T, verb string, args []string, line string)
 		r.cancel.Cancel()
 		r.end("cancelled")
 	case "up":
+		if len(args) > 1 {
+			conn().info.TLS = &streaminfo.TLS{ALPN: args[1]}
+		}
+		if c := conn(); c.name != "" || len(args) > 1 {
+			h.log("c%d offers %s %s", c.id, c.offered, c.name)
+		}
 		conn().connected()
 	case "refuse":
 		conn().refused()
@@ -137,7 +156,13 @@ func (h *harness) command(t *testing.T, verb string, args []string, line string)
 		conn().timeout()
 	case "eof":
 		conn().end(network.RemoteClose, "")
+	case "frame":
+		conn().peer.send(t, args[1:])
 	case "reply":
+		if conn().peer != nil {
+			conn().peer.reply(args[1])
+			break
+		}
 		text := response
 		if _, quoted, ok := strings.Cut(line, `"`); ok {
 			text, _ = strconv.Unquote(`"` + quoted)

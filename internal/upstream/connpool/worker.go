@@ -16,7 +16,8 @@ type worker struct {
 
 	// owned by the worker
 	idle       []*client // HTTP/1; the one used last is last
-	shared     []*client // HTTP/2, as far as known with room for another request
+	http2      []*client // all of HTTP/2 that are up
+	shared     []*client // those of them that, as far as known, have room for another request
 	first      *pending  // requests that wait, oldest first
 	last       *pending
 	waiting    int    // length of that list
@@ -258,6 +259,7 @@ func (w *worker) arrive(c *client) {
 // gained has a connection that was made, or sent, for a request of this worker.
 func (w *worker) gained(c *client) {
 	if _, exclusive := c.protocol.(*http1); !exclusive {
+		w.http2 = append(w.http2, c)
 		w.share(c)
 	} else {
 		w.putIdle(c)
@@ -400,10 +402,10 @@ func (w *worker) fail(f upstream.PoolFailure, reason string) {
 	}
 }
 
-// drain closes what is idle, and what is shared when its requests are done.
+// drain closes what is idle, and the rest of HTTP/2 when its requests are done.
 func (w *worker) drain() {
-	for len(w.shared) > 0 {
-		w.shared[0].retire("host_removed")
+	for _, c := range slices.Clone(w.http2) {
+		c.retire("host_removed")
 	}
 	for c := w.takeIdle(); c != nil; c = w.takeIdle() {
 		c.close("host_removed")
