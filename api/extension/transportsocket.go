@@ -2,6 +2,7 @@ package extension
 
 import (
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
@@ -37,6 +38,9 @@ type TransportSocketContext struct {
 	Context
 	// Scope is that of the listener or of the cluster.
 	Scope stats.Scope
+	// ClusterMetadata is that of the cluster's configuration. It is shared: nobody writes to
+	// it.
+	ClusterMetadata map[string]*structpb.Struct
 	// ServerNames are those that the filter chain is chosen by.
 	ServerNames []string
 	// Closed is told that nobody uses the result any more, so that it stops watching its

@@ -7,7 +7,9 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/file"
 	celfilter "github.com/nuncio-proxy/nuncio/extensions/accessloggers/filters/cel"
+	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/httpgrpc"
 	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/stream"
+	"github.com/nuncio-proxy/nuncio/extensions/accessloggers/tcpgrpc"
 	clustermatcher "github.com/nuncio-proxy/nuncio/extensions/clusterspecifiers/matcher"
 	"github.com/nuncio-proxy/nuncio/extensions/clusterspecifiers/prioritygroup"
 	earlyheadermutation "github.com/nuncio-proxy/nuncio/extensions/earlyheadermutation/headermutation"
@@ -35,6 +37,8 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/tcpproxy"
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/cel"
+	"github.com/nuncio-proxy/nuncio/extensions/formatters/filecontent"
+	"github.com/nuncio-proxy/nuncio/extensions/formatters/genericsecret"
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/metadata"
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/reqwithoutquery"
 	"github.com/nuncio-proxy/nuncio/extensions/headerformatters/preservecase"
@@ -62,6 +66,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/retry/host/previoushosts"
 	"github.com/nuncio-proxy/nuncio/extensions/retry/priority/previouspriorities"
 	"github.com/nuncio-proxy/nuncio/extensions/transportsockets/http11proxy"
+	"github.com/nuncio-proxy/nuncio/extensions/transportsockets/internalupstream"
 	proxyprotocolsocket "github.com/nuncio-proxy/nuncio/extensions/transportsockets/proxyprotocol"
 	"github.com/nuncio-proxy/nuncio/extensions/transportsockets/rawbuffer"
 	"github.com/nuncio-proxy/nuncio/extensions/transportsockets/starttls"
@@ -72,8 +77,10 @@ func Factories() []extension.Factory {
 	return slices.Concat([]extension.Factory{
 		celfilter.Factory{},
 		file.Factory{},
+		httpgrpc.Factory{},
 		stream.Stderr{},
 		stream.Stdout{},
+		tcpgrpc.Factory{},
 
 		clustermatcher.Factory{},
 		prioritygroup.Factory{},
@@ -90,6 +97,8 @@ func Factories() []extension.Factory {
 
 		cel.Factory{},
 		metadata.Factory{},
+		filecontent.Factory{},
+		genericsecret.Factory{},
 		reqwithoutquery.Factory{},
 
 		customheader.Factory{},
@@ -140,6 +149,7 @@ func Factories() []extension.Factory {
 		pathrewrite.Factory{},
 
 		http11proxy.Factory{},
+		internalupstream.Factory{},
 		proxyprotocolsocket.Factory{},
 		rawbuffer.Downstream{},
 		rawbuffer.Upstream{},

@@ -4,6 +4,7 @@ package passthrough
 
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/transport"
 )
 
@@ -143,6 +144,14 @@ type Factory struct{ Inner transport.ClientFactory }
 
 // Secure implements transport.ClientFactory.
 func (f Factory) Secure() bool { return f.Inner != nil && f.Inner.Secure() }
+
+// Pass implements transport.Passer.
+func (f Factory) Pass(d event.Dispatcher, o *transport.Options, h transport.Host) transport.Passed {
+	if inner, ok := f.Inner.(transport.Passer); ok {
+		return inner.Pass(d, o, h)
+	}
+	return transport.Passed{}
+}
 
 // SupportsALPN implements transport.ClientFactory.
 func (f Factory) SupportsALPN() bool { return f.Inner != nil && f.Inner.SupportsALPN() }

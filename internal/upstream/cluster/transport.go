@@ -39,7 +39,10 @@ func parseTransports(msg *clusterv3.Cluster, ctx extension.Context, info string,
 	}
 	scope := ctx.Stats.Scope("cluster." + info + ".")
 	t.closers = append(t.closers, scope.Close)
-	sockets := extension.TransportSocketContext{Context: ctx, Scope: scope, Closed: func(f func()) { t.closers = append(t.closers, f) }}
+	sockets := extension.TransportSocketContext{
+		Context: ctx, Scope: scope, ClusterMetadata: metadata(msg.GetMetadata()),
+		Closed: func(f func()) { t.closers = append(t.closers, f) },
+	}
 	t.otherwise = sockets.UpstreamTransportSocket(msg.GetTransportSocket(), path.Field("transport_socket"), errs)
 	for i, m := range msg.GetTransportSocketMatches() {
 		at := path.Field("transport_socket_matches").Index(i)
