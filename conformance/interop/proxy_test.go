@@ -181,6 +181,7 @@ func run(t *testing.T, program string, args ...string) <-chan struct{} {
 	cmd := exec.Command(program, args...)
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.Env = append(os.Environ(), "GORACE=halt_on_error=1") // it ends by itself, and that is seen
 	tie(cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -204,6 +205,9 @@ func run(t *testing.T, program string, args ...string) <-chan struct{} {
 			t.Errorf("%s does not end", filepath.Base(program))
 			_ = cmd.Process.Kill()
 			<-ended
+		}
+		if bytes.Contains(output.Bytes(), []byte("[critical]")) {
+			t.Errorf("%s had a panic", filepath.Base(program)) // nuncio ends one connection and goes on
 		}
 		if t.Failed() {
 			t.Logf("%s wrote:\n%s", filepath.Base(program), &output)
