@@ -222,6 +222,9 @@ func (c *client) onClose(e network.Event) {
 	c.pool.config.Stats.UpstreamRqPerCx.Record(w.d.Shard(), c.streams)
 	w.conns.Add(-1)
 	w.http2 = slices.DeleteFunc(w.http2, func(other *client) bool { return other == c })
+	if _, ok := c.protocol.(*http1); ok && w.pool.protocol == ByALPN {
+		w.pool.lendable.Add(-1)
+	}
 	if !aborted {
 		w.dropIdle(c)
 	}
@@ -281,7 +284,8 @@ func (c *client) protocolError() {
 func (c *client) negotiated() protocol {
 	p := c.pool
 	tls := c.conn.Info().TLS
-	if p.protocol != HTTP2 && (tls == nil || tls.ALPN != "h2") {
+	if tls == nil || tls.ALPN != "h2" {
+		p.lendable.Add(1)
 		return newHTTP1(c)
 	}
 	if !p.shares.Swap(true) {

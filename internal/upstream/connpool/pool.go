@@ -99,7 +99,8 @@ type Pool struct {
 	workers     []atomic.Pointer[worker] // by shard; set by the shard's worker
 	connections atomic.Int64             // of all workers, and on their way
 	needed      atomic.Int64             // sum of the workers' needs
-	shares      atomic.Bool              // a connection carries several requests at a time
+	shares      atomic.Bool              // a connection carried several requests at a time
+	lendable    atomic.Int64             // connections ByALPN that do not
 	drained     atomic.Bool
 }
 

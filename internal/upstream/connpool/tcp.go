@@ -71,6 +71,7 @@ func (t *tcp) OnEvent(e network.Event) {
 	active, cb := t.connected, t.callbacks
 	t.callbacks = nil
 	t.closed(t.d, e, active, t.conn.TimedOut())
+	defer t.pool.worker(t.d).connectionGone() // its room may be waited for
 	if active {
 		t.pool.config.Stats.UpstreamRqPerCx.Record(t.d.Shard(), t.streams)
 		t.streamEnds(t.d)

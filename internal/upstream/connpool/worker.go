@@ -171,7 +171,8 @@ func (w *worker) want() {
 
 // open begins a new connection, if the limits allow it.
 func (w *worker) open() bool {
-	own := (w.pool.shares.Load() || w.pool.stays) && w.connecting == 0 && w.conns.Load() == 0
+	alone := w.pool.stays || w.pool.shares.Load() && w.pool.lendable.Load() == 0
+	own := alone && w.connecting == 0 && w.conns.Load() == 0
 	if !w.pool.admit(w.d.Shard(), own) {
 		return false
 	}
@@ -385,7 +386,9 @@ func (w *worker) connectionGone() {
 	for i := range w.pool.workers {
 		if o := w.pool.workers[i].Load(); o != nil && o != w && o.needs.Load() > 0 {
 			o.d.Post(o.want)
-			return
+			if !w.pool.shares.Load() {
+				return
+			}
 		}
 	}
 }
