@@ -254,4 +254,13 @@ type Connection struct {
 	LocalCloseReason string
 	// FilterState holds typed values with the life of the connection.
 	FilterState map[string]any
+	// Source, unless nil, is where upstream connections are made from on behalf of this one.
+	// It is not changed.
+	Source *Source
+}
+
+// A Source is where upstream connections are made from.
+type Source struct {
+	Address address.Address // this host need not have it; port 0 for any
+	Mark    uint32          // SO_MARK, 0 for none
 }

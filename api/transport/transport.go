@@ -171,6 +171,8 @@ type Options struct {
 	// Address for none.
 	HTTP11Proxy  address.Address
 	HTTP11Target string
+	// Source, unless nil, is where the connection is made from.
+	Source *streaminfo.Source
 	// FilterState are the objects of the downstream that are shared with the upstream
 	// connection.
 	FilterState map[string]any

@@ -29,6 +29,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/httpinspector"
 	listenerlocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/listener/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/originaldst"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/originalsrc"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/proxyprotocol"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/tlsinspector"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/connectionlimit"
@@ -123,6 +124,7 @@ func Factories() []extension.Factory {
 		httpinspector.Factory{},
 		listenerlocalratelimit.Factory{},
 		originaldst.Factory{},
+		originalsrc.Factory{},
 		proxyprotocol.Factory{},
 		tlsinspector.Factory{},
 

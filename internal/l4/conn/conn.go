@@ -60,20 +60,20 @@ type Conn struct {
 
 	// writing
 	out         buffer.Buffer
+	writeGauged int
 	flushQueued bool
 	blocked     bool // the last write did not fit: Writable will come
 	aboveHigh   bool
 	writeEnded  bool // nothing may be written any more
 	finSent     bool
-	writeGauged int
 
 	// ending
-	delay        time.Duration // of FlushWriteAndDelay
-	delayTimer   apievent.Timer
-	connectTimer apievent.Timer
 	closing      closing
 	raising      network.Event // the close that callbacks are being told
 	timedOut     bool
+	delay        time.Duration // of FlushWriteAndDelay
+	delayTimer   apievent.Timer
+	connectTimer apievent.Timer
 }
 
 var _ network.ClientConnection = (*Conn)(nil)

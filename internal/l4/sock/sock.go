@@ -56,7 +56,9 @@ type ConnectOptions struct {
 	Source address.Address
 	// Freebind and Transparent allow a Source that this host does not have.
 	Freebind, Transparent bool
-	KeepAlive             addr.KeepAlive
+	// Mark is SO_MARK, 0 for none; only Linux has it.
+	Mark      uint32
+	KeepAlive addr.KeepAlive
 	// Options are set on top, in the order given; those of state Listening never.
 	Options []addr.SocketOption
 }

@@ -127,6 +127,7 @@ func connect(fd int, remote address.Address, o *ConnectOptions) error {
 		{!remote.IsUnix(), func() error { return setKeepAlive(fd, o.KeepAlive) }},
 		{o.Freebind, func() error { return freebind(fd, remote) }},
 		{o.Transparent, func() error { return transparent(fd, remote) }},
+		{o.Mark != 0, func() error { return set(fd, unix.SOL_SOCKET, unix.SO_MARK, int(o.Mark), "SO_MARK") }},
 		{len(o.Options) > 0, func() error { return setOptions(fd, remote, o.Options, preBind) }},
 		{o.Source.IsValid(), func() error { return bindSource(fd, o.Source) }},
 		{len(o.Options) > 0, func() error { return setOptions(fd, remote, o.Options, bound) }},

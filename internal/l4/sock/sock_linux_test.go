@@ -136,3 +136,28 @@ func TestConnectFailsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestTransparent connects from an address that this host has to be allowed to use, with a
+// mark.
+func TestTransparent(t *testing.T) {
+	l := listenOn(t, ip("127.0.0.1:0"), ListenOptions{})
+	s, err := Connect(l.Address(), &ConnectOptions{Source: ip("127.0.0.77:0"), Transparent: true, Mark: 5})
+	if errors.Is(err, unix.EPERM) {
+		t.Skip("not permitted")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mark, err := unix.GetsockoptInt(s.FD, unix.SOL_SOCKET, unix.SO_MARK); mark != 5 || err != nil {
+		t.Errorf("mark %d, %v", mark, err)
+	}
+	if on, err := unix.GetsockoptInt(s.FD, unix.SOL_IP, unix.IP_TRANSPARENT); on != 1 || err != nil {
+		t.Errorf("transparent %d, %v", on, err)
+	}
+	netConn(t, s)
+	a := accept(t, l)
+	defer a.Close()
+	if a.Remote.WithoutPort() != "127.0.0.77" {
+		t.Errorf("comes from %s", a.Remote)
+	}
+}

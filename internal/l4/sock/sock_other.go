@@ -73,6 +73,8 @@ func Connect(remote address.Address, o *ConnectOptions) (Socket, error) {
 		return Socket{}, errUnsupported("freebind")
 	case o.Transparent:
 		return Socket{}, errUnsupported("transparent")
+	case o.Mark != 0:
+		return Socket{}, errUnsupported("a mark")
 	case o.Source.IsUnix():
 		d.LocalAddr = &net.UnixAddr{Name: o.Source.Path(), Net: network}
 	case o.Source.IsValid():

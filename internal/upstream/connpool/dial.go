@@ -53,7 +53,13 @@ func NewDialer(c DialConfig) Dialer {
 		if to.IsInternal() {
 			return socketConn{c.dialInternal(loopOf(d), to, passed, config)}
 		}
-		return socketConn{conn.Dial(loopOf(d), to, &c.Socket, c.ConnectTimeout, config)}
+		socket := &c.Socket
+		if o != nil && o.Source != nil && to.IP().IsValid() {
+			from := c.Socket
+			from.Source, from.Mark, from.Transparent = o.Source.Address, o.Source.Mark, true
+			socket = &from
+		}
+		return socketConn{conn.Dial(loopOf(d), to, socket, c.ConnectTimeout, config)}
 	}
 }
 

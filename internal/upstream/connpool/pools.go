@@ -6,6 +6,8 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
 )
@@ -32,6 +34,7 @@ var _ host.Pool = (*Pools)(nil)
 type poolKey struct {
 	protocol  Protocol
 	transport string
+	source    streaminfo.Source
 }
 
 // New returns pools without connections.
@@ -59,17 +62,33 @@ func (ps *Pools) pool(pick *upstream.Pick) *Pool {
 	if pick.Transport != nil && ps.config.TransportKey != nil {
 		key.transport = ps.config.TransportKey(ps.host, pick.Transport)
 	}
+	if pick.Downstream != nil && pick.Downstream.Source != nil {
+		key.source = *pick.Downstream.Source
+	}
 	if key == (poolKey{protocol: ps.main.protocol}) {
 		return ps.main
 	}
 	if p, ok := ps.others.Load(key); ok {
 		return p.(*Pool)
 	}
-	p := newPool(ps, key.protocol, pick.Transport)
+	p := newPool(ps, key.protocol, options(pick))
 	// One that has no connections is forgotten: requests may ask for anything.
 	p.ended = func() { ps.others.CompareAndDelete(key, p) }
 	kept, _ := ps.others.LoadOrStore(key, p)
 	return kept.(*Pool)
+}
+
+// options returns what a request asks of its connection; nil for nothing.
+func options(pick *upstream.Pick) *transport.Options {
+	if pick.Downstream == nil || pick.Downstream.Source == nil {
+		return pick.Transport
+	}
+	var o transport.Options
+	if pick.Transport != nil {
+		o = *pick.Transport
+	}
+	o.Source = pick.Downstream.Source
+	return &o
 }
 
 // Drain implements host.Pool.

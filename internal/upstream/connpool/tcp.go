@@ -39,7 +39,7 @@ func (ps *Pools) NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upstr
 	s.UpstreamRqPendingTotal.Inc(shard)
 	s.UpstreamRqPendingActive.Inc(shard)
 	p.host.Stats().RqPendingActive.Add(1)
-	t.conn = p.config.Dial(d, p.host, pick.Transport)
+	t.conn = p.config.Dial(d, p.host, options(pick))
 	t.conn.SetStats(p.config.Bytes)
 	t.conn.AddCallbacks(t)
 	return t
