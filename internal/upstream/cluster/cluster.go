@@ -257,6 +257,7 @@ func (c *Cluster) NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.
 		return nil
 	}
 	pick.Host = chosen
+	c.askTransport(pick)
 	return chosen.Pool(pick.Priority).NewStream(d, pick, h, cb)
 }
 
@@ -270,6 +271,7 @@ func (c *Cluster) NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upst
 		return nil
 	}
 	pick.Host = chosen
+	c.askTransport(pick)
 	return chosen.Pool(pick.Priority).NewConnection(d, pick, cb)
 }
 

@@ -75,7 +75,7 @@ func clusterFields() conf.Fields {
 		"circuit_breakers.thresholds.max_retries", "circuit_breakers.thresholds.track_remaining",
 		"circuit_breakers.thresholds.retry_budget.budget_percent", "circuit_breakers.thresholds.retry_budget.min_retry_concurrency",
 		"circuit_breakers.per_host_thresholds.priority", "circuit_breakers.per_host_thresholds.max_connections",
-		"max_requests_per_connection", "common_http_protocol_options", "http_protocol_options", "http2_protocol_options", "protocol_selection", "typed_extension_protocol_options",
+		"max_requests_per_connection", "common_http_protocol_options", "http_protocol_options", "http2_protocol_options", "upstream_http_protocol_options", "protocol_selection", "typed_extension_protocol_options",
 		"dns_refresh_rate", "dns_jitter", "dns_failure_refresh_rate", "respect_dns_ttl", "dns_lookup_family",
 		"wait_for_warm_on_init", "cleanup_interval", "metadata.filter_metadata", "ignore_health_on_host_removal",
 		"upstream_bind_config.source_address", "upstream_bind_config.freebind", "upstream_bind_config.socket_options",

@@ -28,6 +28,8 @@ type Protocol struct {
 	Speaks connpool.Protocol
 	Codec  h1.Settings // of HTTP/1
 	HTTP2  h2.Settings
+	// AutoName is what TLS does with the hosts of requests.
+	AutoName AutoName
 	// KeepAlive says when connections of HTTP/2 are pinged, nil for never.
 	KeepAlive *keepalive.Settings
 	// IdleTimeout and MaxConnectionDuration are 0 for never.
@@ -39,14 +41,14 @@ type Protocol struct {
 }
 
 func protocolFields() []conf.Fields {
-	return []conf.Fields{httpOptionsFields(), commonFields(), http1Fields(), http2config.Fields()}
+	return []conf.Fields{httpOptionsFields(), commonFields(), autoNameFields(), http1Fields(), http2config.Fields()}
 }
 
 func httpOptionsFields() conf.Fields {
 	return conf.Fields{Message: httpOptionsKey, Names: []string{"common_http_protocol_options", "http_filters",
 		"explicit_http_config.http_protocol_options", "explicit_http_config.http2_protocol_options",
 		"use_downstream_protocol_config.http_protocol_options", "use_downstream_protocol_config.http2_protocol_options",
-		"auto_config.http_protocol_options", "auto_config.http2_protocol_options"}}
+		"upstream_http_protocol_options", "auto_config.http_protocol_options", "auto_config.http2_protocol_options"}}
 }
 
 func commonFields() conf.Fields {
@@ -87,6 +89,7 @@ func parseProtocol(msg *clusterv3.Cluster, ctx extension.Context, path conf.Path
 		return p
 	}
 	p.MaxRequestsPerConnection = msg.GetMaxRequestsPerConnection().GetValue()
+	p.AutoName = parseAutoName(msg.GetUpstreamHttpProtocolOptions(), path.Field("upstream_http_protocol_options"), errs)
 	if c := msg.GetCommonHttpProtocolOptions(); c != nil {
 		p.common(c, path.Field("common_http_protocol_options"), errs)
 	}
@@ -106,6 +109,7 @@ func parseProtocol(msg *clusterv3.Cluster, ctx extension.Context, path conf.Path
 
 func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, ctx extension.Context, path conf.Path, errs *conf.Errors) {
 	conf.Check(msg, httpOptionsFields(), path, errs)
+	p.AutoName = parseAutoName(msg.GetUpstreamHttpProtocolOptions(), path.Field("upstream_http_protocol_options"), errs)
 	if c := msg.GetCommonHttpProtocolOptions(); c != nil {
 		p.common(c, path.Field("common_http_protocol_options"), errs)
 	}

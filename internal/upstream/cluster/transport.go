@@ -21,7 +21,9 @@ const transportMatchMetadata = "envoy.transport_socket_match"
 type Transports struct {
 	otherwise transport.ClientFactory // nil for plain ones
 	matches   []transportMatch
-	closers   []func() // main goroutine
+	// proxyHeader says that connections depend on the addresses of the downstream.
+	proxyHeader bool
+	closers     []func() // main goroutine
 }
 
 // A transportMatch is the transport of the endpoints with certain metadata.
@@ -51,6 +53,7 @@ func parseTransports(msg *clusterv3.Cluster, ctx extension.Context, info string,
 			factory: sockets.UpstreamTransportSocket(m.GetTransportSocket(), at.Field("transport_socket"), errs),
 		})
 	}
+	t.proxyHeader = t.sendsProxyHeader()
 	return t
 }
 

@@ -54,7 +54,15 @@ type named struct {
 func (n *named) New(*transport.Options, transport.Host) transport.Socket { return nil }
 func (n *named) Secure() bool                                            { return true }
 func (n *named) SupportsALPN() bool                                      { return n.name == "alpn" }
-func (n *named) Key(o *transport.Options) string                         { return n.name + o.ServerName }
+func (n *named) Key(o *transport.Options) string {
+	switch {
+	case o == nil:
+		return n.name
+	case n.name == "proxy" && o.ProxyProtocol != nil:
+		return o.ProxyProtocol.Source.String() + o.ProxyProtocol.Destination.String()
+	}
+	return n.name + o.ServerName
+}
 
 func socket(name string) string {
 	return "transport_socket: {name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.StringValue, value: '" + name + "'}}"

@@ -1,0 +1,99 @@
+package cluster
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/transport"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
+)
+
+// AutoName says what TLS does with the host that a request is for.
+type AutoName struct {
+	// SNI: connections ask for the host by SNI. Validate: the certificate must have it.
+	SNI, Validate bool
+	// Header has the host, if it is not empty; "" for none besides the host itself.
+	Header string
+}
+
+func autoNameFields() conf.Fields {
+	return conf.Fields{Message: "envoy.config.core.v3.UpstreamHttpProtocolOptions", Names: []string{
+		"auto_sni", "auto_san_validation", "override_auto_sni_header"}}
+}
+
+func parseAutoName(msg *corev3.UpstreamHttpProtocolOptions, path conf.Path, errs *conf.Errors) AutoName {
+	conf.Check(msg, autoNameFields(), path, errs)
+	return AutoName{SNI: msg.GetAutoSni(), Validate: msg.GetAutoSanValidation(), Header: strings.ToLower(msg.GetOverrideAutoSniHeader())}
+}
+
+// of adds to the options what a request with headers h asks for.
+func (n *AutoName) of(h *httpmsg.Headers, o *transport.Options) {
+	text := h.Get(httpmsg.Authority)
+	if n.Header != "" {
+		if value, _ := h.Find(n.Header); value != "" {
+			text = value
+		}
+	}
+	host := withoutPort(text)
+	if n.SNI && !isIP(host) {
+		o.ServerName = host
+	}
+	if n.Validate {
+		o.VerifyNames = []string{strings.Trim(host, "[]")}
+	}
+}
+
+func withoutPort(authority string) string {
+	colon := strings.LastIndexByte(authority, ':')
+	if colon < 0 {
+		return authority
+	}
+	if _, err := strconv.ParseUint(authority[colon+1:], 10, 32); err != nil {
+		return authority
+	}
+	return authority[:colon]
+}
+
+func isIP(host string) bool {
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
+}
+
+// sendsProxyHeader reports whether connections depend on the addresses of the
+// downstream.
+func (t *Transports) sendsProxyHeader() bool {
+	probe := &transport.Options{ProxyProtocol: &streaminfo.ProxyProtocol{Source: address.Unix("/source"), Destination: address.Unix("/destination")}}
+	depends := func(f transport.ClientFactory) bool { return f != nil && f.Key(probe) != f.Key(nil) }
+	for i := range t.matches {
+		if depends(t.matches[i].factory) {
+			return true
+		}
+	}
+	return depends(t.otherwise)
+}
+
+// askTransport completes pick with what the transport of its connection is to do.
+func (c *Cluster) askTransport(pick *upstream.Pick) {
+	name, header := &c.config.Protocol.AutoName, c.config.Transports.proxyHeader && pick.Downstream != nil
+	named := (name.SNI || name.Validate) && pick.Request != nil
+	if pick.Transport != nil || !named && !header {
+		return
+	}
+	o := new(transport.Options)
+	if named {
+		name.of(pick.Request, o)
+	}
+	if header {
+		if o.ProxyProtocol = pick.Downstream.ProxyProtocol; o.ProxyProtocol == nil {
+			o.ProxyProtocol = &streaminfo.ProxyProtocol{Source: pick.Downstream.Remote, Destination: pick.Downstream.Local}
+		}
+	}
+	pick.Transport = o
+}
