@@ -50,7 +50,10 @@ func (c *Conn) beginClosing(why closing, details string) {
 	c.state = network.Closing
 	c.info.LocalCloseReason = details
 	c.startDelay()
-	if c.Unsent() == 0 {
+	if c.info.Secure && !c.writeEnded { // the peer is told at once
+		c.writeEnded = true
+		c.scheduleFlush()
+	} else if c.Unsent() == 0 {
 		c.outputLeft()
 	}
 }

@@ -223,7 +223,12 @@ func (c *Conn) State() network.State {
 func (c *Conn) EnableHalfClose(enable bool) { c.halfClose = enable }
 
 // SetStats makes the connection count its bytes.
-func (c *Conn) SetStats(s *network.ConnectionStats) { c.stats = s }
+func (c *Conn) SetStats(s *network.ConnectionStats) {
+	c.stats = s
+	if s != nil && s.ReadTotal != nil && c.in.Len() > 0 { // listener filters let it come
+		s.ReadTotal.Add(c.loop.Shard(), uint64(c.in.Len()))
+	}
+}
 
 // BufferLimit returns the limit of each buffer in bytes, 0 if there is none.
 func (c *Conn) BufferLimit() int { return c.limit }

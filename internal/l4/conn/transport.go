@@ -29,7 +29,6 @@ var _ transport.Callbacks = (*carrier)(nil)
 const (
 	transportTimeoutDetails     = "transport_socket_timeout"
 	transportTimeoutTermination = "transport socket timeout was reached"
-	transportTimeoutFailure     = "connect timeout"
 )
 
 func newCarrier(c *Conn, s transport.Socket) *carrier {
@@ -75,7 +74,6 @@ func (t *carrier) timedOut() {
 	if t.timeout != nil {
 		t.timeout.Inc(c.loop.Shard())
 	}
-	c.info.TransportFailure = transportTimeoutFailure
 	c.Stream().TerminationDetails = transportTimeoutTermination
 	c.close(network.LocalClose, false, transportTimeoutDetails)
 }

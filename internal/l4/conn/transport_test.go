@@ -240,7 +240,7 @@ func TestTransportTimeout(t *testing.T) {
 	r.now = r.now.Add(1001 * time.Millisecond)
 	r.until(r.logged("event LocalClose"))
 	info := r.conn.Info()
-	if scope.Value("timeout") != 1 || info.LocalCloseReason != "transport_socket_timeout" || info.TransportFailure != "connect timeout" ||
+	if scope.Value("timeout") != 1 || info.LocalCloseReason != "transport_socket_timeout" || info.TransportFailure != "" ||
 		r.conn.Stream().TerminationDetails != "transport socket timeout was reached" {
 		t.Errorf("%d %+v", scope.Value("timeout"), info)
 	}
@@ -263,5 +263,48 @@ func TestTransportPanics(t *testing.T) {
 	}
 	for err := error(nil); err == nil; {
 		_, err = r.peer.Read(make([]byte, 10))
+	}
+}
+
+// TestSecureClose: a peer is told at once that nothing more comes, though the connection
+// waits for it to close.
+func TestSecureClose(t *testing.T) {
+	eachPoller(t, func(t *testing.T, portable bool) {
+		r := newRig(t, portable, 0)
+		r.conn.Info().Secure = true
+		r.conn.SetDelayedCloseTimeout(time.Second)
+		r.conn.SetTransport(&shouter{rig: r}, 0, nil)
+		r.conn.AddReadFilter(&sink{})
+		r.conn.Start()
+		io.WriteString(r.peer, "hi!")
+		r.until(r.logged("event Connected"))
+		r.write("bye", false)
+		r.conn.Close(network.FlushWriteAndDelay, "done")
+		r.loop.Turn()
+		got := make([]byte, len("hi!BYE."))
+		if _, err := io.ReadFull(r.peer, got); err != nil || string(got) != "hi!BYE." {
+			t.Errorf("%q %v", got, err)
+		}
+		if r.conn.State() != network.Closing {
+			t.Error(r.log)
+		}
+		r.peer.Close()
+		r.until(r.logged("event RemoteClose"))
+	})
+}
+
+// TestStatsOfWhatCameBefore: bytes count that arrived before anybody counted.
+func TestStatsOfWhatCameBefore(t *testing.T) {
+	r := newRig(t, false, 0)
+	scope := metrics.New(1)
+	r.conn.AddReadFilter(&sink{onData: func(*buffer.Buffer, bool) {
+		r.conn.SetStats(&network.ConnectionStats{ReadTotal: scope.Counter("read")})
+		r.logf("read")
+	}})
+	r.conn.Start()
+	io.WriteString(r.peer, "abc")
+	r.until(r.logged("read"))
+	if got := scope.Value("read"); got != 3 {
+		t.Errorf("%d bytes", got)
 	}
 }

@@ -47,7 +47,9 @@ func (c *connection) choose() bool {
 		info.TransportProtocol = rawBuffer
 	}
 	stats, shard := c.config.stats, c.shard()
+	how := network.NoFlush
 	if c.inspection != nil {
+		how = c.inspection.abrupt()
 		c.inspection = nil
 		stats.preActive.Dec(shard)
 	}
@@ -56,7 +58,7 @@ func (c *connection) choose() bool {
 		stats.noChain.Inc(shard)
 		c.conn.Stream().Flags |= streaminfo.NoRouteFound
 		c.conn.Stream().ResponseDetails = noChainDetails
-		c.conn.Close(network.NoFlush, "")
+		c.conn.Close(how, "")
 		return false
 	}
 	c.chain = ch

@@ -158,14 +158,16 @@ func (i *inspection) timeout() {
 	i.reject()
 }
 
-// reject closes the connection. As with a socket closed before what it received
-// was read, a peer that has sent something sees a reset.
-func (i *inspection) reject() {
-	how := network.NoFlush
+// reject closes the connection.
+func (i *inspection) reject() { i.connection.conn.Close(i.abrupt(), "") }
+
+// abrupt is how to close the connection before a filter chain has it. As with a socket
+// closed before what it received was read, a peer that has sent something sees a reset.
+func (i *inspection) abrupt() network.CloseType {
 	if i.held.Len() > 0 || i.data != nil && i.data.Len() > 0 {
-		how = network.AbortReset
+		return network.AbortReset
 	}
-	i.connection.conn.Close(how, "")
+	return network.NoFlush
 }
 
 // closed is told that the connection ended before the filters were done.

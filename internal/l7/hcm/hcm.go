@@ -277,7 +277,7 @@ func (m *manager) flush() {
 func (m *manager) closeIfDone() {
 	if !m.busy() && !m.dispatching && !m.closed && (m.drain == closing || m.codec != nil && !m.codec.Reusable()) {
 		how := network.FlushWriteAndDelay
-		if m.expected || m.codec != nil && m.codec.Awaited() {
+		if (m.expected || m.codec != nil && m.codec.Awaited()) && !m.conn.Info().Secure {
 			how = network.FlushWrite
 		}
 		m.close(how, "deferred_close_on_drained_connection")
