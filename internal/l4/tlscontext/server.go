@@ -132,8 +132,8 @@ func (s *server) loadTicketKeys(b *build) [][]byte {
 // New implements transport.ServerFactory.
 func (s *server) New() transport.Socket { return tlssocket.NewServer(s, s.contexts.handshakes) }
 
-// Secure implements transport.ServerFactory.
-func (*server) Secure() bool { return true }
+// Secure implements transport.ServerFactory. Without its secrets a socket is not.
+func (s *server) Secure() bool { return s.current.Load() != nil }
 
 // Config implements tlssocket.Server.
 func (s *server) Config(info *streaminfo.Connection, session *streaminfo.TLS) *tls.Config {
@@ -216,7 +216,7 @@ func (m *serverContext) identity(serverNames []string) [sha256.Size]byte {
 func (m *serverContext) prepare(requireCertificate bool) {
 	auth := tls.NoClientCert
 	switch {
-	case requireCertificate || m.validator.required():
+	case m.validator.wanted() && requireCertificate || m.validator.required():
 		auth = tls.RequireAnyClientCert
 	case m.validator.wanted():
 		auth = tls.RequestClientCert

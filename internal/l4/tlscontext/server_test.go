@@ -169,6 +169,7 @@ func TestClientCertificates(t *testing.T) {
 		{"itself trusted", `"trusted_ca":` + inline(good.pem()), true, ptr(good.chain()), true, "", ""},
 		{"none, not required", trusted, false, nil, false, "", ""},
 		{"none, required", trusted, true, nil, false, "PEER_DID_NOT_RETURN_A_CERTIFICATE", "fail_verify_no_cert"},
+		{"none, and nothing to validate it with", "", true, nil, false, "", ""},
 		{"none, names are wanted", trusted + `,"match_typed_subject_alt_names":[{"san_type":"DNS","matcher":{"exact":"x"}}]`, false, nil, false, "PEER_DID_NOT_RETURN_A_CERTIFICATE", "fail_verify_no_cert"},
 		{"incomplete", trusted, true, ptr(good.chain()), false, at + "0: unable to get local issuer certificate", "fail_verify_error"},
 		{"of a stranger", trusted, false, ptr(stranger.chain()), false, at + "0: unable to get local issuer certificate", "fail_verify_error"},
