@@ -50,7 +50,7 @@ func (f *filter) finishRequestHeaders() {
 	f.forward.Request.RewriteRequest(h, &f.entry, !f.cfg.suppressEnvoyHeaders)
 	switch {
 	case f.info.MatchUpstreamScheme:
-		h.Set(httpmsg.Scheme, "http") // what all transports to upstreams speak
+		h.Set(httpmsg.Scheme, "http") // until there is a connection
 	case !h.Has(httpmsg.Scheme):
 		scheme := h.Get(httpmsg.XForwardedProto)
 		if scheme != "https" {
@@ -59,6 +59,17 @@ func (f *filter) finishRequestHeaders() {
 		h.AddID(httpmsg.Scheme, scheme)
 	}
 	f.retry.begin(f)
+}
+
+// matchScheme makes the scheme say what the attempt's connection is, if it is to.
+func (u *upstreamRequest) matchScheme() {
+	if u.f.info.MatchUpstreamScheme {
+		scheme := "http"
+		if u.conn.TLS != nil {
+			scheme = "https"
+		}
+		u.f.headers.Set(httpmsg.Scheme, scheme)
+	}
 }
 
 // refreshRequestHeaders brings the headers up to date for another attempt.

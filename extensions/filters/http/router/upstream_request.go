@@ -160,6 +160,7 @@ func (u *upstreamRequest) OnStreamReady(s upstream.RequestStream, host upstream.
 	if f.forward.AutoHostRewrite && host.Hostname() != "" {
 		f.rewriteHost(host.Hostname())
 	}
+	u.matchScheme()
 	if f.cfg.logPoolReady {
 		u.log(format.UpstreamPoolReady)
 	}
