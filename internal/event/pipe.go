@@ -69,6 +69,14 @@ func (p *Pipe) Write(from *buffer.Buffer) (n int, err error) {
 	return n, p.wrote(from.Len() > 0)
 }
 
+// connected is an error if the peer took the connection and dropped it without a word.
+func (p *Pipe) connected() error {
+	if p.peer == nil && p.in.Len() == 0 {
+		return syscall.EINVAL
+	}
+	return nil
+}
+
 // more says whether there is anything to be read.
 func (p *Pipe) more() error {
 	switch {

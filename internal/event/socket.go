@@ -177,7 +177,7 @@ func (s *Socket) Connected() error {
 	case s.stream != nil:
 		return s.stream.connected()
 	case s.pipe != nil:
-		return nil
+		return s.pipe.connected()
 	}
 	return s.connectedFD()
 }

@@ -62,8 +62,8 @@ func (b *builder) internalAddress(path conf.Path) []addr.Spec {
 }
 
 // Connect makes a connection to the internal listener that an address names, on l, the
-// loop of the worker that calls. The listener gets its end, and what is passed along, in
-// the next turn. The error, if there is no such listener, is a system's.
+// loop of the worker that calls. The listener gets its end, and what is passed along, at
+// the end of this turn. The error, if there is no such listener, is a system's.
 func (m *Manager) Connect(l *event.Loop, to address.Address, passed transport.Passed) (*event.Pipe, error) {
 	i := slices.Index(m.options.Workers, l)
 	if i < 0 || m.internals[i][to.Path()] == nil {
@@ -73,9 +73,7 @@ func (m *Manager) Connect(l *event.Loop, to address.Address, passed transport.Pa
 	from := address.Internal(internalClient, "")
 	client, server := event.NewPipe(l, m.options.InternalBuffer, from, to)
 	// Not at once: listeners that lead to each other, or themselves, would nest without end.
-	if !l.Post(func() { w.takeInternal(server, from, to, passed) }) {
-		server.Close()
-	}
+	l.Defer(func() { w.takeInternal(server, from, to, passed) })
 	return client, nil
 }
 

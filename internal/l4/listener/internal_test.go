@@ -69,10 +69,9 @@ func TestInternal(t *testing.T) {
 		t.Errorf("passed %v, %v", stream.Metadata, info.FilterState)
 	}
 
-	// A listener that is removed refuses connections, those that are on their way too.
+	// A listener that is removed refuses connections.
 	r.manager.Remove("in")
-	late := r.connect(to, transport.Passed{})
-	r.until("closed", func() bool { return late.State() == network.Closed })
+	r.turn()
 	refused := r.connect(to, transport.Passed{})
 	r.until("refused", func() bool { return refused.State() == network.Closed })
 	if want := "immediate connect error: Invalid argument|remote address:envoy://in/endpoint"; refused.TransportFailure() != want {
