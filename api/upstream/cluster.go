@@ -181,6 +181,19 @@ type RequestStream interface {
 	Connection() *StreamConnection
 }
 
+// A MetadataStream is a RequestStream of HTTP/2 with allow_metadata.
+type MetadataStream interface {
+	// EncodeMetadata sends METADATA, between the headers and the end of the request.
+	EncodeMetadata(metadata *httpmsg.Headers)
+}
+
+// A MetadataHandler is a ResponseHandler that wants METADATA.
+type MetadataHandler interface {
+	// OnMetadata is called between OnHeaders and the end of the response. metadata belongs
+	// to the handler.
+	OnMetadata(metadata *httpmsg.Headers)
+}
+
 // StreamConnection describes an upstream connection to its streams.
 type StreamConnection struct {
 	ID            uint64

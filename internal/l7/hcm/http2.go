@@ -7,6 +7,8 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
@@ -50,7 +52,10 @@ type http2 struct {
 var (
 	_ h2.ServerCallbacks = (*http2)(nil)
 	_ h2.FlushedDecoder  = (*decoder)(nil)
-	_ h2.Flow            = (*http2)(nil)
+	_ h2.MetadataDecoder = (*decoder)(nil)
+
+	_ httpfilter.MetadataSender = (*activeFilter)(nil)
+	_ h2.Flow                   = (*http2)(nil)
 )
 
 func newHTTP2(m *manager) *http2 {
@@ -128,6 +133,27 @@ func (s *stream) OnResponseSent() {
 	if !s.ended {
 		s.unsent = false
 		s.finish()
+	}
+}
+
+// DecodeMetadata implements h2.MetadataDecoder.
+func (s *stream) DecodeMetadata(metadata *httpmsg.Headers) {
+	if s.ended || len(s.filters) == 0 {
+		return
+	}
+	s.touch()
+	if f, ok := s.filters[len(s.filters)-1].filter.(httpfilter.MetadataFilter); ok {
+		f.DecodeMetadata(metadata)
+	}
+}
+
+// SendResponseMetadata implements httpfilter.MetadataSender.
+func (f *activeFilter) SendResponseMetadata(metadata *httpmsg.Headers) {
+	s := f.s
+	if x, ok := s.enc.(h2.Stream); ok && !s.ended && s.headersSent {
+		s.touch()
+		x.EncodeMetadata(metadata)
+		s.m.flush()
 	}
 }
 

@@ -93,6 +93,8 @@ func (x *puppet) DecodeTrailers(*httpmsg.Headers) httpfilter.TrailersStatus {
 	return httpfilter.TrailersStop
 }
 
+func (x *puppet) DecodeMetadata(m *httpmsg.Headers) { x.p.log("%s metadata %d", x.path, m.Len()) }
+
 func (x *puppet) OnDownstreamHigh() { x.highs++; x.p.log("%s high", x.path) }
 func (x *puppet) OnDownstreamLow()  { x.highs--; x.p.log("%s low", x.path) }
 
@@ -116,6 +118,10 @@ func (x *puppet) answer(what string) {
 		if !x.redone && x.cb.RecreateStream(nil) {
 			return
 		}
+	case what == "metadata":
+		var m httpmsg.Headers
+		m.Add("x-m", "1")
+		x.cb.(httpfilter.MetadataSender).SendResponseMetadata(&m)
 	case what == "high":
 		x.cb.RequestHigh()
 	case what == "low":
@@ -177,6 +183,8 @@ func (p *puppeteer) look() {
 			p.log("  < RST_STREAM %d %d", id, payload[3])
 		case 6:
 			p.log("  < PING %d", flags)
+		case 0x4d:
+			p.log("  < METADATA %d", id)
 		case 7:
 			p.log("  < GOAWAY %d %d", binary.BigEndian.Uint32([]byte(payload)), payload[7])
 		}
@@ -194,7 +202,7 @@ func (p *puppeteer) look() {
 
 // do runs a command:
 //
-//	get, post, head, connect, websocket ID PATH   data ID N [end]   trailers ID
+//	get, post, connect, websocket ID PATH   data ID N [end]   trailers ID   metadata ID
 //	rst ID CODE   window ID N   settings N (the initial window)   goaway   ping   pong   junk
 //	answer PATH WHAT   advance D   drain   close   ended (there is nothing left)
 func (p *puppeteer) do(words []string) {
@@ -223,6 +231,8 @@ func (p *puppeteer) do(words []string) {
 		p.conn.receive(h2frame(0, flags, number(1), strings.Repeat("d", int(number(2)))))
 	case "trailers":
 		p.conn.receive(h2frame(1, 5, number(1), literal("x-t", "1")))
+	case "metadata":
+		p.conn.receive(h2frame(0x4d, 4, number(1), literal("x-m", "1")))
 	case "rst":
 		p.conn.receive(h2frame(3, 0, number(1), h2word(number(2))))
 	case "window":
@@ -342,6 +352,8 @@ func configure(t *testing.T, c *config, words []string) {
 			c.maxRequestsPerConnection = n
 		case "window":
 			c.http2.InitialStreamWindow = uint32(n)
+		case "metadata":
+			c.http2.AllowMetadata = true
 		case "stream_errors":
 			c.http2.StreamErrorOnInvalidMessaging = true
 		default:

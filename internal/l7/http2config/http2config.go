@@ -17,7 +17,7 @@ import (
 func Fields() conf.Fields {
 	return conf.Fields{Message: "envoy.config.core.v3.Http2ProtocolOptions", Names: []string{
 		"hpack_table_size", "max_concurrent_streams", "initial_stream_window_size", "initial_connection_window_size",
-		"allow_connect", "max_outbound_frames", "max_outbound_control_frames",
+		"allow_connect", "allow_metadata", "max_metadata_size", "max_outbound_frames", "max_outbound_control_frames",
 		"max_consecutive_inbound_frames_with_empty_payload", "max_inbound_priority_frames_per_stream",
 		"max_inbound_window_update_frames_per_data_frame_sent", "stream_error_on_invalid_http_messaging",
 		"override_stream_error_on_invalid_http_message", "custom_settings_parameters", "max_header_field_size_kb", "connection_keepalive",
@@ -43,7 +43,10 @@ func Parse(msg *corev3.Http2ProtocolOptions, s *h2.Settings, path conf.Path, err
 	set(&s.MaxInboundPriorityFramesPerStream, msg.GetMaxInboundPriorityFramesPerStream())
 	set(&s.MaxInboundWindowUpdateFramesPerDataFrameSent, msg.GetMaxInboundWindowUpdateFramesPerDataFrameSent())
 	set(&s.MaxHeaderFieldKB, msg.GetMaxHeaderFieldSizeKb())
-	s.AllowConnect = msg.GetAllowConnect()
+	s.AllowConnect, s.AllowMetadata = msg.GetAllowConnect(), msg.GetAllowMetadata()
+	if msg.GetMaxMetadataSize() != nil {
+		s.MaxMetadataSize = int(msg.GetMaxMetadataSize().GetValue())
+	}
 	s.StreamErrorOnInvalidMessaging = msg.GetStreamErrorOnInvalidHttpMessaging()
 	if override := msg.GetOverrideStreamErrorOnInvalidHttpMessage(); override != nil {
 		s.StreamErrorOnInvalidMessaging = override.GetValue()

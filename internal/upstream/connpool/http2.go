@@ -201,11 +201,31 @@ type http2Stream struct {
 	p *http2
 }
 
+var (
+	_ h2.MetadataDecoder      = (*http2Stream)(nil)
+	_ upstream.MetadataStream = (*http2Stream)(nil)
+)
+
 // Reset implements upstream.RequestStream.
 func (s *http2Stream) Reset(reason httpmsg.ResetReason) {
 	if s.active {
 		s.p.pool.config.Stats.UpstreamRqTxReset.Inc(s.p.worker.d.Shard())
 		s.stream.Reset(reason)
+	}
+}
+
+// EncodeMetadata implements upstream.MetadataStream.
+func (s *http2Stream) EncodeMetadata(metadata *httpmsg.Headers) {
+	if e, ok := s.encoder.(h2.Stream); ok && s.active {
+		e.EncodeMetadata(metadata)
+		s.p.write()
+	}
+}
+
+// DecodeMetadata implements h2.MetadataDecoder.
+func (s *http2Stream) DecodeMetadata(metadata *httpmsg.Headers) {
+	if h, ok := s.handler.(upstream.MetadataHandler); ok {
+		h.OnMetadata(metadata)
 	}
 }
 

@@ -43,6 +43,7 @@ type lastKeys struct {
 // request is what a filter knows of the request it serves.
 type request struct {
 	headers, trailers *httpmsg.Headers
+	metadata          heldMetadata
 	info              *streaminfo.Stream
 	route             *route.Route
 	forward           *route.Forward

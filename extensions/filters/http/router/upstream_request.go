@@ -229,6 +229,7 @@ func (u *upstreamRequest) sendHeaders() {
 	}
 	u.sentHeaders = true
 	u.up.FirstTxByte = f.d.Now()
+	u.sendHeldMetadata()
 	if u.headersOnly {
 		u.requestSent()
 	} else if u.upgrade == noUpgrade {
