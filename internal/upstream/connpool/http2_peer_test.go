@@ -2,7 +2,6 @@ package connpool
 
 import (
 	"encoding/binary"
-	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
@@ -149,7 +148,7 @@ func (p *http2Peer) send(t *testing.T, words []string) {
 	case "PONG":
 		p.deliver(frame(ping, 1, 0, "12345678"))
 	case "JUNK":
-		p.deliver(frame(push, 4, id, fmt.Sprint("junk")))
+		p.deliver(frame(push, 4, id, "junk"))
 	default:
 		t.Fatal("no frame", words)
 	}
