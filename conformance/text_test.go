@@ -148,7 +148,8 @@ func (n *names) normalize(text string) string {
 	text = endpoints.ReplaceAllString(text, "${1}LIST")
 	text = debugMark.ReplaceAllString(text, "goo.gle/debug ")
 	text = requestID.ReplaceAllString(text, "UUID-$1")
-	for path, name := range map[string]string{n.log: "{log}", n.dir: "{dir}", certificates: "{tls}"} {
+	for _, own := range [...]struct{ path, name string }{{n.log, "{log}"}, {n.dir, "{dir}"}, {certificates, "{tls}"}} { // a log may lie beside its directory
+		path, name := own.path, own.name
 		if path != "" {
 			text = strings.ReplaceAll(text, path, name)
 		}
