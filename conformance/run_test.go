@@ -48,7 +48,7 @@ type run struct {
 }
 
 // runTopic runs the cases of a topic with one program.
-func runTopic(t *testing.T, program string, topic *topic, want expectation) map[string]outcome {
+func runTopic(t *testing.T, program string, topic *topic, want expectation) map[string]*run {
 	groups := map[string][]*run{}
 	for i, c := range topic.Cases {
 		r := &run{c: c, config: c.over(topic.Defaults), want: want(c), got: outcome{}}
@@ -67,16 +67,13 @@ func runTopic(t *testing.T, program string, topic *topic, want expectation) map[
 		all.Go(func() { runGroup(t, program, runs) })
 	}
 	all.Wait()
-	got := map[string]outcome{}
+	byName := map[string]*run{}
 	for _, runs := range groups {
 		for _, r := range runs {
-			if r.failed != nil {
-				t.Errorf("%s/%s: %v", topic.name, r.c.Name, r.failed)
-			}
-			got[r.c.Name] = r.got
+			byName[r.c.Name] = r
 		}
 	}
-	return got
+	return byName
 }
 
 // runGroup runs cases that share a process. If the program refuses the configuration of
@@ -95,7 +92,9 @@ func runGroup(t *testing.T, program string, runs []*run) {
 		runGroup(t, program, runs[:len(runs)/2])
 		runGroup(t, program, runs[len(runs)/2:])
 	default:
-		t.Errorf("%s ...: %v", runs[0].c.Name, err)
+		for _, r := range runs {
+			r.failed = errors.Join(r.failed, err)
+		}
 	}
 }
 
