@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -137,7 +136,7 @@ func serve(c cli.Command, stderr io.Writer, factories []extension.Factory) int {
 			if c.Options.Mode == server.ModeInitOnly {
 				return initOnly(ctx, s)
 			}
-			return s.Run(ctx)
+			return givingMemoryBack(ctx, s.Run)
 		})
 	}
 	if err != nil {
@@ -191,17 +190,6 @@ func withSignals(s *server.Server, f func(ctx context.Context) error) error {
 		}()
 	}
 	return f(ctx)
-}
-
-// tune sets what belongs to the process. The workers hold a thread each; the
-// garbage collector, admin and other helpers need room beside them. Requests leave
-// little garbage, so that collecting more rarely costs little memory, which a limit
-// from outside (GOMEMLIMIT, GOGC) still bounds.
-func tune(workers int) {
-	runtime.GOMAXPROCS(max(workers+1, runtime.GOMAXPROCS(0)))
-	if debug.SetGCPercent(100) == 100 {
-		debug.SetGCPercent(400)
-	}
 }
 
 // grace is how long the demonstration lets requests finish.
