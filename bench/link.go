@@ -195,9 +195,13 @@ type socketConn struct {
 	fd int
 }
 
-// Read fails with errAgain if the socket is non-blocking and empty.
+// Read fails with errAgain if the socket is non-blocking and empty. A signal, as of Go's
+// scheduler, interrupts it when the socket has a timeout.
 func (c socketConn) Read(p []byte) (int, error) {
 	n, err := syscall.Read(c.fd, p)
+	for errors.Is(err, syscall.EINTR) {
+		n, err = syscall.Read(c.fd, p)
+	}
 	switch {
 	case err == nil && n == 0:
 		return 0, io.EOF
