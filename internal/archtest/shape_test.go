@@ -67,7 +67,8 @@ func TestExtensionReadmes(t *testing.T) {
 	var dirs []string
 	for _, pattern := range []string{"extensions/filters/*/*", "extensions/accessloggers/*", "extensions/matching/*", "extensions/path/*/*", "extensions/earlyheadermutation/*",
 		"extensions/originalipdetection/*", "extensions/requestid/*", "extensions/accessloggers/filters/*", "extensions/formatters/*",
-		"extensions/retry/*/*", "extensions/internalredirect/*", "extensions/clusterspecifiers/*"} {
+		"extensions/retry/*/*", "extensions/internalredirect/*", "extensions/clusterspecifiers/*", "extensions/transportsockets/*",
+		"extensions/headerformatters/*", "extensions/ratelimitdescriptors/*"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: no extensions, %v", pattern, err)
@@ -89,4 +90,24 @@ func TestExtensionReadmes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestExtendingNamesAll wants every kind of extension in docs/extending.md.
+func TestExtendingNamesAll(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join(root, "docs", "extending.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eachFile(t, parser.SkipObjectResolution, func(file, dir string, _ *token.FileSet, syntax *ast.File) {
+		if dir != "api/extension" {
+			return
+		}
+		ast.Inspect(syntax, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if ok && spec.Name.Name != "Factory" && strings.HasSuffix(spec.Name.Name, "Factory") && !bytes.Contains(doc, []byte("`extension."+spec.Name.Name+"`")) {
+				t.Errorf("%s: docs/extending.md does not name extension.%s", file, spec.Name.Name)
+			}
+			return true
+		})
+	})
 }
