@@ -38,6 +38,8 @@ type Context struct {
 	GRPC grpcclient.Clients
 	// Secrets finds certificates and other secrets.
 	Secrets secret.Provider
+	// ACME answers challenges; nil if the server has no certificates by ACME.
+	ACME ACME
 	// UpstreamFilters makes the filters between a router and its hosts.
 	UpstreamFilters UpstreamFilters
 	// Files opens the files of access loggers.

@@ -14,6 +14,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/matcher"
 	"github.com/nuncio-proxy/nuncio/internal/addr"
+	"github.com/nuncio-proxy/nuncio/internal/control/acme"
 	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
 	"github.com/nuncio-proxy/nuncio/internal/control/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/internal/control/secret"
@@ -49,7 +50,7 @@ is set; nothing is accepted and ignored.
 	lists := slices.Concat(
 		[]conf.Fields{bootstrap.Fields(), bootstrap.ExtensionFields(), adminFields, runtimeconf.Fields, accesslog.Fields(), format.Fields(), asyncclient.Fields()},
 		addr.Fields(), match.Fields(), matcher.Fields(), listener.Fields(), route.Fields(), cluster.Fields(), hcm.AllFields(),
-		tlscontext.Fields(), secret.Fields())
+		tlscontext.Fields(), secret.Fields(), acme.Fields())
 	for _, f := range all {
 		fmt.Fprintf(w, "| %s | %s | %s |\n", f.Category(), f.Name(), f.Config().ProtoReflect().Descriptor().FullName())
 		lists = append(lists, f.Fields()...)

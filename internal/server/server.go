@@ -23,6 +23,7 @@ import (
 	apievent "github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	apistats "github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/internal/control/acme"
 	"github.com/nuncio-proxy/nuncio/internal/control/bootstrap"
 	"github.com/nuncio-proxy/nuncio/internal/control/runtimeconf"
 	"github.com/nuncio-proxy/nuncio/internal/control/secret"
@@ -86,6 +87,7 @@ type Server struct {
 	secrets    *secret.Provider // main goroutine, except Dump
 	tls        *tlscontext.Contexts
 	handshakes *tlssocket.Handshakes
+	acme       *acme.Manager     // nil if the bootstrap has none
 	clusters   *cluster.Manager  // main goroutine, except Get
 	static     []*cluster.Config // clusters that start adds
 	listeners  *listener.Manager // main goroutine
@@ -240,6 +242,8 @@ func (s *Server) build(errs *conf.Errors) {
 		Log: s.log.Logger("config"), Files: s.files, Secrets: s.secrets,
 		LookupEnv: s.lookupEnv, Why: s.answers, Workers: dispatchers(s.workers),
 	}
+	extensions := bootstrap.ReadExtensions(s.bootstrap)
+	s.buildACME(extensions, &ctx, errs)
 	s.formats = format.NewCompiler(format.Options{Hostname: hostname(), LookupEnv: s.lookupEnv, Context: ctx})
 	ctx.Formats = s.formats
 	s.resolver = dns.New(dns.ReadSystem("/etc/resolv.conf"), "/etc/hosts", nil, dns.NewStats(root.Scope("dns.cares.")))
@@ -260,7 +264,7 @@ func (s *Server) build(errs *conf.Errors) {
 	s.listeners = listener.NewManager(listener.Options{
 		Context: ctx, Main: s.main, Workers: s.workers, Resolve: extension.Unpack, Drain: s.drain,
 		ConnectionIDs: &s.connectionIDs, Open: &s.openConnections, MeasureRTT: s.formats.WantsRTT,
-		InternalBuffer: bootstrap.InternalBuffer(s.bootstrap),
+		InternalBuffer: extensions.InternalBuffer,
 	})
 	for i, l := range s.bootstrap.GetStaticResources().GetListeners() {
 		addErrors(s.listeners.Add(l, static.Field("listeners").Index(i), true), static, errs)
@@ -376,6 +380,9 @@ func (s *Server) end(err error) {
 func (s *Server) start() {
 	s.logger.Infof("starting main dispatch loop")
 	s.secrets.Start()
+	if s.acme != nil {
+		s.acme.Start()
+	}
 	s.tick()
 	waiting := 1
 	ready := func() {
@@ -443,6 +450,9 @@ func (s *Server) shutDown(stopLoops func()) {
 		<-closed
 	}
 	s.handshakes.Wait()
+	if s.acme != nil {
+		s.acme.Close()
+	}
 	s.resolver.Close()
 	if s.admin != nil {
 		s.admin.Close(time.Second)

@@ -203,11 +203,11 @@ func TestInternalBuffer(t *testing.T) {
 	const text = `{bootstrap_extensions: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener%s}}]}`
 	for with, want := range map[string]int{"": 1 << 20, ", buffer_size_kb: 1": 1 << 10, ", buffer_size_kb: 8192": 8 << 20} {
 		cfg, err := bootstrap.Load(bootstrap.Source{YAML: fmt.Sprintf(text, with)})
-		if err != nil || bootstrap.InternalBuffer(cfg.Bootstrap) != want {
+		if err != nil || bootstrap.ReadExtensions(cfg.Bootstrap).InternalBuffer != want {
 			t.Errorf("%q: %v", with, err)
 		}
 	}
-	if bootstrap.InternalBuffer(&bootstrapv3.Bootstrap{}) != 0 {
+	if bootstrap.ReadExtensions(&bootstrapv3.Bootstrap{}).InternalBuffer != 0 {
 		t.Error("internal listeners without the extension")
 	}
 	for text, want := range map[string]string{

@@ -229,8 +229,9 @@ func checkKeyUsage(state *tls.ConnectionState) error {
 }
 
 // Describe implements tlssocket.Context.
-func (*client) Describe(session *streaminfo.TLS, state *tls.ConnectionState) {
+func (*client) Describe(session *streaminfo.TLS, state *tls.ConnectionState) error {
 	describe(session, state)
+	return nil
 }
 
 // Done implements tlssocket.Context.

@@ -42,6 +42,8 @@ type certificateSource struct {
 	path   conf.Path
 	inline *tlsv3.TlsCertificate
 	source secret.Source // nil for inline
+	// onDemand is set for the secret that stands for certificates obtained by ACME.
+	onDemand bool
 }
 
 // A view says what the secret of a source is, or would be.
@@ -202,6 +204,9 @@ func (b *build) list(source secret.Source) *conf.Errors {
 func (b *build) loadCertificates() []*certificate {
 	var all []*certificate
 	for _, from := range b.certificates {
+		if from.onDemand {
+			continue
+		}
 		msg := from.inline
 		if from.source != nil {
 			s := b.see(from.source)

@@ -30,6 +30,7 @@ const Name = "envoy.transport_sockets.tls"
 type Contexts struct {
 	handshakes *tlssocket.Handshakes
 	now        func() time.Time
+	acme       ACME // nil: off
 
 	mu   sync.Mutex
 	list []*user // in the order of the configuration
@@ -45,6 +46,10 @@ type user struct {
 func New(handshakes *tlssocket.Handshakes, now func() time.Time) *Contexts {
 	return &Contexts{handshakes: handshakes, now: now}
 }
+
+// UseACME has the contexts that name a secret of a's ask it. It is called before any of
+// them is built.
+func (c *Contexts) UseACME(a ACME) { c.acme = a }
 
 // Factories returns the factories of both sides.
 func (c *Contexts) Factories() []extension.Factory {

@@ -51,15 +51,9 @@ func (m *serverContext) choose(hello *tls.ClientHelloInfo) (c *certificate, stap
 // there is none, it is the first certificate of all, or with fullScan, and without a
 // name, the first of all that fits.
 func (m *serverContext) find(name string, curves []tls.CurveID, asks bool) (*certificate, stapling) {
-	if name != "" {
-		candidates := [][]*certificate{m.byName[name]}
-		if dot := strings.IndexByte(name[1:], '.') + 1; dot > 0 && dot < len(name)-1 {
-			candidates = append(candidates, m.byName[name[dot:]])
-		}
-		for _, some := range candidates {
-			if c, s := m.fitting(some, curves, asks); c != nil {
-				return c, s
-			}
+	for _, some := range m.named(name) {
+		if c, s := m.fitting(some, curves, asks); c != nil {
+			return c, s
 		}
 	}
 	if name == "" || m.fullScan {
@@ -69,6 +63,23 @@ func (m *serverContext) find(name string, curves []tls.CurveID, asks bool) (*cer
 	}
 	c := m.certificates[0]
 	return c, m.stapling(c, asks)
+}
+
+// named returns the certificates of that name, and those of its parent's wildcard.
+func (m *serverContext) named(name string) [][]*certificate {
+	if name == "" {
+		return nil
+	}
+	candidates := [][]*certificate{m.byName[name]}
+	if dot := strings.IndexByte(name[1:], '.') + 1; dot > 0 && dot < len(name)-1 {
+		candidates = append(candidates, m.byName[name[dot:]])
+	}
+	return candidates
+}
+
+// has reports whether there is a certificate for a name.
+func (m *serverContext) has(name string) bool {
+	return slices.ContainsFunc(m.named(match.Lower(name)), func(some []*certificate) bool { return len(some) > 0 })
 }
 
 // fitting returns the first certificate with an elliptic curve that the client

@@ -24,6 +24,8 @@ type server struct {
 	common
 	downstream *tlsv3.DownstreamTlsContext
 	current    atomic.Pointer[serverContext] // nil as long as a secret is missing
+	acme       ACME                          // nil: none of the certificates comes from it
+	onDemand   bool                          // some are obtained when a client asks for them
 }
 
 var (
@@ -48,6 +50,7 @@ func newServer(c *Contexts, s *server, errs *conf.Errors) {
 		s.tickets = s.find(config, s.path.Field("session_ticket_keys_sds_secret_config"), errs)
 	}
 	s.contexts = c
+	s.findACME()
 	s.rebuild = func() {
 		b := build{common: &s.common, see: current}
 		if made := s.build(&b); made != nil {
@@ -98,7 +101,7 @@ func (s *server) build(b *build) *serverContext {
 			b.errs.Add(s.path, "Required OCSP response is missing from TLS context")
 		}
 	}
-	if b.missing || b.err() != nil || len(m.certificates) == 0 {
+	if b.missing || b.err() != nil || len(m.certificates) == 0 && !s.onDemand {
 		return nil
 	}
 	if !s.downstream.GetDisableStatelessSessionResumption() {
@@ -132,13 +135,14 @@ func (s *server) loadTicketKeys(b *build) [][]byte {
 // New implements transport.ServerFactory.
 func (s *server) New() transport.Socket { return tlssocket.NewServer(s, s.contexts.handshakes) }
 
-// Secure implements transport.ServerFactory. Without its secrets a socket is not.
-func (s *server) Secure() bool { return s.current.Load() != nil }
+// Secure implements transport.ServerFactory. Without its secrets a socket is not, unless
+// they may come before the handshake.
+func (s *server) Secure() bool { return s.current.Load() != nil || s.acme != nil }
 
 // Config implements tlssocket.Server.
 func (s *server) Config(info *streaminfo.Connection, session *streaminfo.TLS) *tls.Config {
 	m := s.current.Load()
-	if m == nil {
+	if m == nil && s.acme == nil {
 		s.stats.notReady.Inc(anyShard)
 		return nil
 	}
@@ -147,18 +151,20 @@ func (s *server) Config(info *streaminfo.Connection, session *streaminfo.TLS) *t
 		DynamicRecordSizingDisabled: true,
 		KeyLogWriter:                keys,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			c, err := m.configFor(hello, session)
+			if c := s.answer(hello); c != nil {
+				return c, nil
+			}
+			if m == nil {
+				s.stats.notReady.Inc(anyShard)
+				return nil, tlssocket.ErrNotReady
+			}
+			c, err := s.configFor(m, hello, session)
 			if c != nil {
 				c.KeyLogWriter = keys
 			}
 			return c, err
 		},
 	}
-}
-
-// Describe implements tlssocket.Context.
-func (*server) Describe(session *streaminfo.TLS, state *tls.ConnectionState) {
-	describe(session, state)
 }
 
 // Done implements tlssocket.Context.
@@ -181,6 +187,8 @@ type serverContext struct {
 	fullScan     bool
 	clientsOrder bool
 	tickets      *tickets // nil: sessions do not go on
+	auth         tls.ClientAuthType
+	cas          *x509.CertPool // that clients are told of, nil for none
 
 	byName  map[string][]*certificate // by lower-case name, ".parent" for wildcards
 	configs map[*certificate]*tls.Config
@@ -214,16 +222,15 @@ func (m *serverContext) identity(serverNames []string) [sha256.Size]byte {
 
 // prepare makes the configurations of crypto/tls, one for each certificate.
 func (m *serverContext) prepare(requireCertificate bool) {
-	auth := tls.NoClientCert
+	m.auth = tls.NoClientCert
 	switch {
 	case m.validator.wanted() && requireCertificate || m.validator.required():
-		auth = tls.RequireAnyClientCert
+		m.auth = tls.RequireAnyClientCert
 	case m.validator.wanted():
-		auth = tls.RequestClientCert
+		m.auth = tls.RequestClientCert
 	}
-	var cas *x509.CertPool
-	if auth != tls.NoClientCert && m.validator != nil && !m.validator.hideCAs {
-		cas = m.validator.subjects()
+	if m.auth != tls.NoClientCert && m.validator != nil && !m.validator.hideCAs {
+		m.cas = m.validator.subjects()
 	}
 	m.byName, m.configs = map[string][]*certificate{}, map[*certificate]*tls.Config{}
 	for _, c := range m.certificates {
@@ -237,31 +244,50 @@ func (m *serverContext) prepare(requireCertificate bool) {
 				m.byName[key] = append(m.byName[key], c)
 			}
 		}
-		config := &tls.Config{
-			DynamicRecordSizingDisabled: true,
-			Certificates:                []tls.Certificate{c.tls},
-			ClientAuth:                  auth, ClientCAs: cas,
-		}
-		p := c.params.over(m.params)
-		p.apply(config)
-		m.tickets.apply(config)
-		m.configs[c] = config
+		m.configs[c] = m.configure(c)
 	}
 }
 
+// configure returns the configuration of crypto/tls for a certificate.
+func (m *serverContext) configure(c *certificate) *tls.Config {
+	config := &tls.Config{
+		DynamicRecordSizingDisabled: true,
+		Certificates:                []tls.Certificate{c.tls},
+		ClientAuth:                  m.auth, ClientCAs: m.cas,
+	}
+	p := c.params.over(m.params)
+	p.apply(config)
+	m.tickets.apply(config)
+	return config
+}
+
 // configFor returns the configuration for a client. The goroutine of the handshake.
-func (m *serverContext) configFor(hello *tls.ClientHelloInfo, session *streaminfo.TLS) (*tls.Config, error) {
+func (s *server) configFor(m *serverContext, hello *tls.ClientHelloInfo, session *streaminfo.TLS) (*tls.Config, error) {
+	if s.onDemand && !m.has(hello.ServerName) {
+		c, err := s.obtain(hello)
+		switch {
+		case err == nil:
+			return m.complete(m.configure(c), c, hello, session), nil
+		case len(m.certificates) == 0:
+			return nil, errNoCertificate
+		}
+	}
 	c, staple, err := m.choose(hello)
 	if err != nil {
 		return nil, err
 	}
-	session.LocalCertificate = c.leaf
 	config := m.configs[c].Clone()
 	if !staple && c.ocsp != nil {
 		own := c.tls
 		own.OCSPStaple = nil
 		config.Certificates = []tls.Certificate{own}
 	}
+	return m.complete(config, c, hello, session), nil
+}
+
+// complete adds to the configuration for a certificate what depends on the client.
+func (m *serverContext) complete(config *tls.Config, c *certificate, hello *tls.ClientHelloInfo, session *streaminfo.TLS) *tls.Config {
+	session.LocalCertificate = c.leaf
 	// Without a protocol in common it goes on without one.
 	if slices.ContainsFunc(m.alpn, func(name string) bool { return slices.Contains(hello.SupportedProtos, name) }) {
 		config.NextProtos = m.alpn
@@ -275,5 +301,5 @@ func (m *serverContext) configFor(hello *tls.ClientHelloInfo, session *streaminf
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		return m.validator.verify(&peer{certs: state.PeerCertificates, usage: x509.ExtKeyUsageClientAuth, server: state.ServerName}, session, m.stats)
 	}
-	return config, nil
+	return config
 }

@@ -90,7 +90,7 @@ func (s *sslStats) failed(err error, shard int) {
 	var verify *tlssocket.VerifyError
 	var system syscall.Errno
 	switch {
-	case errors.As(err, &verify), errors.As(err, &system), errors.Is(err, io.EOF):
+	case errors.As(err, &verify), errors.As(err, &system), errors.Is(err, io.EOF), errors.Is(err, tlssocket.ErrNotReady), errors.Is(err, errAnswered):
 	case strings.Contains(tlssocket.Failure(err), "PEER_DID_NOT_RETURN_A_CERTIFICATE"):
 		s.failVerifyNoCert.Inc(shard)
 	default:

@@ -2,6 +2,8 @@ package tlssocket
 
 import (
 	"crypto/tls"
+	"errors"
+	"net"
 
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/transport"
@@ -10,8 +12,9 @@ import (
 // A Context is what the sockets of a filter chain or cluster have in common.
 type Context interface {
 	// Describe completes what access logs show of a session: session is what Config got.
-	// It is called once for each that was agreed on, by the goroutine of the handshake.
-	Describe(session *streaminfo.TLS, state *tls.ConnectionState)
+	// It is called once for each that was agreed on, by the goroutine of the handshake. An
+	// error ends the connection.
+	Describe(session *streaminfo.TLS, state *tls.ConnectionState) error
 	// Done counts the end of a handshake, on the socket's worker, which has that shard.
 	// state is nil if it failed, and err why: what crypto/tls returned, or an error of the
 	// system or io.EOF when the connection ended before.
@@ -37,6 +40,22 @@ type Client interface {
 	// Config is as Server's, for a connection to host with options o, which may be nil.
 	// Its Renegotiation is RenegotiateNever: a socket cannot wait for a second handshake.
 	Config(info *streaminfo.Connection, session *streaminfo.TLS, o *transport.Options, host transport.Host) *tls.Config
+}
+
+// ErrNotReady is what a callback of a Server's configuration returns if, by what the
+// client asks for, a secret is missing.
+var ErrNotReady = errors.New("a secret is missing")
+
+// Pause lets other handshakes compute while wait waits. A callback of a configuration
+// calls it on the goroutine of the handshake, with the Conn of its ClientHelloInfo; wait
+// returns soon after aborted is closed. An error means that the handshake is over.
+func Pause(conn net.Conn, wait func(aborted <-chan struct{})) error {
+	s, ok := conn.(*shim)
+	if !ok || s.handshake == nil {
+		wait(nil)
+		return nil
+	}
+	return s.handshake.pause(func() { wait(s.handshake.aborted) })
 }
 
 // A VerifyError is what the callbacks of a configuration return, wrapped or not, if the

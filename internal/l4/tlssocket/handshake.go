@@ -82,8 +82,7 @@ func (h *handshake) shake() (err error) {
 		return err
 	}
 	h.state = h.conn.ConnectionState()
-	h.context.Describe(h.session, &h.state)
-	return nil
+	return h.context.Describe(h.session, &h.state)
 }
 
 // compute waits for a turn to compute.
@@ -91,6 +90,27 @@ func (h *handshake) compute() error {
 	err := h.all.acquire(h.aborted)
 	h.computing = err == nil
 	return err
+}
+
+// pause lets others compute while this one waits.
+func (h *handshake) pause(wait func()) error {
+	h.all.release()
+	h.computing = false
+	wait()
+	select {
+	case <-h.aborted:
+		return net.ErrClosed
+	default:
+		return h.compute()
+	}
+}
+
+// await waits for the worker to bring something.
+func (h *handshake) await() {
+	select {
+	case <-h.wake:
+	case <-h.aborted:
+	}
 }
 
 // announce makes the worker look, once until it has. mu is held.
@@ -106,14 +126,7 @@ func (h *handshake) read(p []byte) (int, error) {
 	h.mu.Lock()
 	for h.taken == len(h.in) && h.ended == nil {
 		h.mu.Unlock()
-		h.all.release()
-		h.computing = false
-		select {
-		case <-h.wake:
-		case <-h.aborted:
-			return 0, net.ErrClosed
-		}
-		if err := h.compute(); err != nil {
+		if err := h.pause(h.await); err != nil {
 			return 0, err
 		}
 		h.mu.Lock()

@@ -59,11 +59,12 @@ type fixed struct {
 	failed   []error
 }
 
-func (f *fixed) Describe(session *streaminfo.TLS, state *tls.ConnectionState) {
+func (f *fixed) Describe(session *streaminfo.TLS, state *tls.ConnectionState) error {
 	if f.describe != nil {
 		f.describe()
 	}
 	session.ALPN, session.Version, session.PeerCertificates = state.NegotiatedProtocol, tls.VersionName(state.Version), state.PeerCertificates
+	return nil
 }
 func (f *fixed) Done(_ *tls.ConnectionState, err error, _ int) { f.done = append(f.done, err) }
 func (f *fixed) Failed(err error, _ int)                       { f.failed = append(f.failed, err) }

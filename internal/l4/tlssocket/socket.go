@@ -155,6 +155,8 @@ func (s *Socket) finish(h *handshake) {
 // fail ends the socket: because of err, or of what the system said.
 func (s *Socket) fail(err, system error) {
 	switch {
+	case errors.Is(err, ErrNotReady):
+		s.err, s.failure = transport.ErrFailed, notReady
 	case system == nil:
 		s.err, s.failure = transport.ErrFailed, Failure(err)
 	case errors.Is(system, io.EOF):
