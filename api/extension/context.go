@@ -42,6 +42,8 @@ type Context struct {
 	ACME ACME
 	// UpstreamFilters makes the filters between a router and its hosts.
 	UpstreamFilters UpstreamFilters
+	// RoutePolicies makes the policies of clusters that take the place of those of routes.
+	RoutePolicies RoutePolicies
 	// Files opens the files of access loggers.
 	Files accesslog.Files
 	// Why remembers the answers that the proxy makes; it may be nil. Any goroutine.

@@ -1,6 +1,7 @@
 package httpfilter
 
 import (
+	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
 
@@ -35,4 +36,6 @@ type UpstreamChain interface {
 type ClusterOptions interface {
 	// HTTPFilters are nil if the cluster has none: those of the router serve then.
 	HTTPFilters() UpstreamFilters
+	// Policies take the place of those of the route, as far as the cluster has them.
+	Policies() *route.Policies
 }

@@ -22,6 +22,16 @@ type RequestStats struct {
 	Responses upstream.Responses
 }
 
+// Policies are those of a request that its cluster may have instead of its route. What
+// is nil is that of the route.
+type Policies struct {
+	// Retry is no part of timeouts: PerTryTimeout and PerTryIdleTimeout are always those of
+	// the route, as in Envoy.
+	Retry   *RetryPolicy
+	Mirrors []Mirror
+	Hash    HashPolicy
+}
+
 // A Mirror sends a copy of requests to another cluster and drops the answers.
 type Mirror struct {
 	// Cluster names the cluster; if it is "", the request header ClusterHeader does.

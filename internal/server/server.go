@@ -35,6 +35,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/l4/tlssocket"
 	"github.com/nuncio-proxy/nuncio/internal/l7/filterchain"
 	"github.com/nuncio-proxy/nuncio/internal/l7/hcm"
+	"github.com/nuncio-proxy/nuncio/internal/l7/route"
 	"github.com/nuncio-proxy/nuncio/internal/observe/accesslog"
 	"github.com/nuncio-proxy/nuncio/internal/observe/admin"
 	"github.com/nuncio-proxy/nuncio/internal/observe/oplog"
@@ -252,7 +253,7 @@ func (s *Server) build(errs *conf.Errors) {
 		NextConnectionID: func() uint64 { return s.connectionIDs.Add(1) }, Shards: len(s.workers) + 1,
 		ConnectInternal: s.connectInternal,
 	})
-	ctx.Clusters, ctx.UpstreamFilters = s.clusters, filterchain.Filters{}
+	ctx.Clusters, ctx.UpstreamFilters, ctx.RoutePolicies = s.clusters, filterchain.Filters{}, route.Policies{}
 	ctx.GRPC = &asyncclient.Clients{
 		Clusters: s.clusters, Formats: s.formats,
 		LocalAddress: localAddress(s.options.LocalAddressIPVersion).WithoutPort(),

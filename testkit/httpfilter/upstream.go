@@ -11,7 +11,9 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -44,6 +46,8 @@ type Cluster struct {
 	Attempts []*Attempt
 	// Connections are the requests for connections, in order.
 	Connections []*Connection
+	// Own are the policies that the cluster has instead of the route.
+	Own route.Policies
 
 	loop      *loop.Fake
 	info      upstream.Info
@@ -53,7 +57,10 @@ type Cluster struct {
 	free      []*Attempt
 }
 
-var _ upstream.Cluster = (*Cluster)(nil)
+var (
+	_ upstream.Cluster          = (*Cluster)(nil)
+	_ httpfilter.ClusterOptions = (*Cluster)(nil)
+)
 
 // NewCluster returns a cluster with one host and statistics below cluster.<name>.
 // Each circuit breaker lets max through.
@@ -119,6 +126,12 @@ func (c *Cluster) Stats() *upstream.Stats { return &c.stats }
 
 // Resources returns the circuit breakers.
 func (c *Cluster) Resources(p upstream.Priority) *upstream.Resources { return &c.resources[p] }
+
+// HTTPFilters returns nil: the cluster has none.
+func (c *Cluster) HTTPFilters() httpfilter.UpstreamFilters { return nil }
+
+// Policies returns Own.
+func (c *Cluster) Policies() *route.Policies { return &c.Own }
 
 // Health counts the hosts, all of which are healthy.
 func (c *Cluster) Health() (total, healthy, degraded int) { return len(c.Hosts), len(c.Hosts), 0 }

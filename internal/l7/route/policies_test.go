@@ -6,9 +6,12 @@ import (
 	"testing"
 	"time"
 
+	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/route"
+	"github.com/nuncio-proxy/nuncio/internal/protoconv"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
 )
 
@@ -54,6 +57,36 @@ virtual_hosts:
 	m[1].Request.MutateHeaders(h, &format.Entry{Request: h})
 	if m[1].HostRewrite != "h" || !m[1].KeepHost || text(h, ":method", ":scheme", ":authority", ":path", "x-forwarded-proto") != "x-b=1" {
 		t.Errorf("%+v, %s", m[1], text(h))
+	}
+}
+
+// TestClusterPolicies builds what clusters may have instead of routes.
+func TestClusterPolicies(t *testing.T) {
+	load := func(yaml string) (route.Policies, string) {
+		cfg := new(httpv3.HttpProtocolOptions)
+		if _, err := protoconv.Load(cfg, protoconv.Options{}, protoconv.Source{Data: []byte(yaml)}); err != nil {
+			t.Fatal(err)
+		}
+		var errs conf.Errors
+		p := Policies{}.Build(cfg, testContext(t).Context, conf.Path{}, &errs)
+		return p, errs.Error()
+	}
+	const explicit = "explicit_http_config: {http_protocol_options: {}}\n"
+	p, errs := load(explicit + `
+retry_policy: {retry_on: 5xx, num_retries: 7}
+hash_policy: [{header: {header_name: x-key}}]
+request_mirror_policies: [{cluster: nowhere}]
+`)
+	if errs != "" || p.Retry.NumRetries != 7 || p.Hash == nil || len(p.Mirrors) != 1 || p.Mirrors[0].Cluster != "nowhere" {
+		t.Errorf("%+v %s", p, errs)
+	}
+	if p, errs = load(explicit); errs != "" || p.Retry != nil || p.Hash != nil || p.Mirrors != nil {
+		t.Errorf("%+v %s", p, errs)
+	}
+	const want = `request_mirror_policies[0]: one of cluster and cluster_header is required
+retry_policy.retry_back_off.max_interval: must not be less than base_interval`
+	if _, errs = load(explicit + "retry_policy: {retry_back_off: {base_interval: 2s, max_interval: 1s}}\nrequest_mirror_policies: [{}]"); errs != want {
+		t.Errorf("got\n%s\nwant\n%s", errs, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
@@ -95,6 +96,9 @@ func (c *Cluster) HTTPFilters() httpfilter.UpstreamFilters { return c.config.Pro
 // asked for once; before it returns if there are no names.
 func (c *Cluster) start(o *Options, ready func()) {
 	c.ready = ready
+// Policies implements httpfilter.ClusterOptions.
+func (c *Cluster) Policies() *route.Policies { return &c.config.Protocol.Policies }
+
 	if c.config.Discovery == Static {
 		c.rebuild()
 		c.isReady()

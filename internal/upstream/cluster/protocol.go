@@ -10,6 +10,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
+	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h1"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	"github.com/nuncio-proxy/nuncio/internal/l7/http2config"
@@ -38,6 +39,8 @@ type Protocol struct {
 	MaxRequestsPerConnection           uint32        // 0: no limit
 	// Filters stand between a router and the hosts, nil for none.
 	Filters httpfilter.UpstreamFilters
+	// Policies take the place of those of routes.
+	Policies route.Policies
 }
 
 func protocolFields() []conf.Fields {
@@ -46,6 +49,7 @@ func protocolFields() []conf.Fields {
 
 func httpOptionsFields() conf.Fields {
 	return conf.Fields{Message: httpOptionsKey, Names: []string{"common_http_protocol_options", "http_filters",
+		"request_mirror_policies", "hash_policy", "retry_policy",
 		"explicit_http_config.http_protocol_options", "explicit_http_config.http2_protocol_options",
 		"use_downstream_protocol_config.http_protocol_options", "use_downstream_protocol_config.http2_protocol_options",
 		"upstream_http_protocol_options", "auto_config.http_protocol_options", "auto_config.http2_protocol_options"}}
@@ -116,6 +120,7 @@ func (p *Protocol) options(msg *httpv3.HttpProtocolOptions, ctx extension.Contex
 	if filters := msg.GetHttpFilters(); len(filters) > 0 {
 		p.Filters = ctx.UpstreamFilters.Build(filters, ctx, path.Field("http_filters"), errs)
 	}
+	p.Policies = ctx.RoutePolicies.Build(msg, ctx, path, errs)
 	var both interface {
 		GetHttpProtocolOptions() *corev3.Http1ProtocolOptions
 		GetHttp2ProtocolOptions() *corev3.Http2ProtocolOptions

@@ -20,7 +20,7 @@ func testContext() extension.Context {
 	if err := registry.Add(rawFactory{}, namedFactory{}); err != nil {
 		panic(err)
 	}
-	return extension.Context{Registry: registry, Stats: metrics.New(1)}
+	return extension.Context{Registry: registry, Stats: metrics.New(1), RoutePolicies: fakePolicies{}}
 }
 
 type rawFactory struct{}

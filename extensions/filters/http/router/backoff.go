@@ -66,11 +66,12 @@ func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) decision
 }
 
 // backoff returns how long to wait before the next attempt: as long as the response
-// asks for, if the policy heeds that, or else a random time.
+// asks for, if the policy heeds that and it is more than a millisecond, or else a random
+// time.
 func (f *filter) backoff(response *httpmsg.Headers) time.Duration {
 	s := f.cluster.Stats()
-	if p := f.forward.Retry; response != nil && p != nil && p.RateLimited != nil {
-		if d, ok := resetInterval(p.RateLimited, response, f.d.Now()); ok {
+	if p := f.policies.Retry; response != nil && p != nil && p.RateLimited != nil {
+		if d, ok := resetInterval(p.RateLimited, response, f.d.Now()); ok && d.Milliseconds() > 1 {
 			s.UpstreamRqRetryBackoffRatelimited.Inc(f.shard)
 			return d + time.Duration(f.d.Random()%uint64(max(d.Milliseconds()/2, 1)))*time.Millisecond
 		}
@@ -142,7 +143,7 @@ func (f *filter) onBackoff() {
 	f.retry.waiting = false
 	f.attempts++
 	f.info.AttemptCount = f.attempts
-	if p := f.forward.Retry; p != nil && (len(p.HostPredicates) > 0 || p.Priority != nil) {
+	if p := f.policies.Retry; p != nil && (len(p.HostPredicates) > 0 || p.Priority != nil) {
 		f.pick.Retry = f
 	}
 	f.refreshCluster()
@@ -156,7 +157,7 @@ func (f *filter) onBackoff() {
 // may have been replaced meanwhile. One that was removed has no hosts.
 func (f *filter) refreshCluster() {
 	name := f.cluster.Name()
-	if p := f.forward.Retry; f.forward.Specifier != nil && p != nil && p.RefreshCluster {
+	if p := f.policies.Retry; f.forward.Specifier != nil && p != nil && p.RefreshCluster {
 		name = f.forward.ClusterName(f.headers, f.info, f.cb.StreamID())
 	}
 	if c := f.cfg.clusters.Get(name); c != nil {
@@ -166,7 +167,7 @@ func (f *filter) refreshCluster() {
 
 // Reject implements upstream.RetryHosts.
 func (f *filter) Reject(h upstream.Host) bool {
-	for _, p := range f.forward.Retry.HostPredicates {
+	for _, p := range f.policies.Retry.HostPredicates {
 		if p.Reject(h, f.triedHosts) {
 			return true
 		}
@@ -176,11 +177,11 @@ func (f *filter) Reject(h upstream.Host) bool {
 
 // PriorityLoad implements upstream.RetryHosts.
 func (f *filter) PriorityLoad(load []uint32) []uint32 {
-	if p := f.forward.Retry.Priority; p != nil {
+	if p := f.policies.Retry.Priority; p != nil {
 		return p.PriorityLoad(load, f.triedHosts)
 	}
 	return load
 }
 
 // MaxAttempts implements upstream.RetryHosts.
-func (f *filter) MaxAttempts() int { return max(f.forward.Retry.HostAttempts, 1) }
+func (f *filter) MaxAttempts() int { return max(f.policies.Retry.HostAttempts, 1) }

@@ -35,7 +35,7 @@ func TestRateLimitedBackOff(t *testing.T) {
 		{"both too long", []string{"x-reset", in(11), "retry-after", "11"}, 0, 0},
 		{"no number", []string{"retry-after", "Fri, 31 Dec 1999 23:59:59 GMT"}, 0, 0},
 		{"huge", []string{"x-reset", "9223372036854775807", "retry-after", "9223372036854775807"}, 0, 0},
-		{"at once", []string{"retry-after", "0"}, 0, time.Millisecond},
+		{"at once", []string{"retry-after", "0"}, 0, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := newBench(t, nil, retryPolicy(policy))

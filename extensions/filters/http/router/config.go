@@ -97,7 +97,7 @@ type config struct {
 	// zone is this server's, forwardedFor its address in x-forwarded-for of shadows; ""
 	// if they are not known.
 	zone, forwardedFor string
-	// shadow is the configuration for shadows.
+	// shadow is the configuration for shadows, and for theirs.
 	shadow *config
 }
 
@@ -146,6 +146,6 @@ func newConfig(m *routerv3.Router, ctx extension.HTTPContext, path conf.Path, er
 	shadow := *cfg
 	shadow.stats, shadow.strictHeaders = newStats(ctx.Root.Scope("http.async-client.")), nil
 	shadow.upstreamFilters = nil
-	cfg.shadow = &shadow
+	cfg.shadow, shadow.shadow = &shadow, &shadow
 	return cfg
 }

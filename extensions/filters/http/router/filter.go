@@ -48,7 +48,8 @@ type request struct {
 	route             *route.Route
 	forward           *route.Forward
 	cluster           upstream.Cluster
-	entry             format.Entry // for the formatters of the route
+	policies          route.Policies // of the cluster, or else of the route
+	entry             format.Entry   // for the formatters of the route
 	pick              upstream.Pick
 	timeouts          timeouts
 	retry             retryState
@@ -62,6 +63,8 @@ type request struct {
 	cookies    []string // that hash policies want in the response
 	local      localExtras
 	shadows    []*shadow // that still get the request
+	// copiedTo are the clusters that got the request of a shadow as a copy, the own one last.
+	copiedTo []string
 
 	// attempt is the last attempt. From the begin of the response on it is the one that
 	// answers.
@@ -151,9 +154,28 @@ func (f *filter) findCluster() bool {
 		return false
 	}
 	f.attempt.up = &f.info.Upstream
+	f.findPolicies()
 	f.describeCluster()
 	f.findNamedStats()
 	return true
+}
+
+// findPolicies finds what the cluster decides instead of the route.
+func (f *filter) findPolicies() {
+	p := route.Policies{Retry: f.forward.Retry, Mirrors: f.forward.Mirrors, Hash: f.forward.Hash}
+	if o, ok := f.cluster.(httpfilter.ClusterOptions); ok {
+		own := o.Policies()
+		if own.Retry != nil {
+			p.Retry = own.Retry
+		}
+		if own.Mirrors != nil {
+			p.Mirrors = own.Mirrors
+		}
+		if own.Hash != nil {
+			p.Hash = own.Hash
+		}
+	}
+	f.policies = p
 }
 
 // admitted reports whether the request may go to its cluster, or answers it.

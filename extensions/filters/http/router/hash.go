@@ -9,10 +9,10 @@ import (
 // hash computes the hash of the request if the load balancer picks by it. Cookies
 // that are made for that go into the response.
 func (f *filter) hash() {
-	if f.forward.Hash == nil || !f.cluster.Info().PicksByHash {
+	if f.policies.Hash == nil || !f.cluster.Info().PicksByHash {
 		return
 	}
-	f.pick.Hash, f.pick.HasHash = f.forward.Hash.HashRequest(f.headers, f.info, func(c route.Cookie) {
+	f.pick.Hash, f.pick.HasHash = f.policies.Hash.HashRequest(f.headers, f.info, func(c route.Cookie) {
 		f.cookies = append(f.cookies, setCookie(&c))
 	})
 }

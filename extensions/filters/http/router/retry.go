@@ -25,9 +25,9 @@ type retryState struct {
 	waiting, late bool
 }
 
-// begin reads the policy of the route and the request headers, which it removes.
+// begin reads the policy and the request headers, which it removes.
 func (r *retryState) begin(f *filter) {
-	h, p := f.headers, f.forward.Retry
+	h, p := f.headers, f.policies.Retry
 	if p != nil {
 		r.on, r.remaining = p.On, p.NumRetries
 	} else {
@@ -51,7 +51,7 @@ func (r *retryState) begin(f *filter) {
 }
 
 func (r *retryState) readLimits(f *filter) {
-	h, p := f.headers, f.forward.Retry
+	h, p := f.headers, f.policies.Retry
 	if n, ok := parseUint(h.Get(httpmsg.XEnvoyMaxRetries)); ok {
 		r.remaining = int(min(n, 1<<31-1))
 	}
@@ -126,7 +126,7 @@ func (f *filter) retriesResponse(h *httpmsg.Headers, status int) bool {
 }
 
 func (f *filter) retriableStatus(status int) bool {
-	if p := f.forward.Retry; p != nil {
+	if p := f.policies.Retry; p != nil {
 		for _, code := range p.RetriableStatusCodes {
 			if code == status {
 				return true
@@ -144,7 +144,7 @@ func (f *filter) retriableStatus(status int) bool {
 }
 
 func (f *filter) retriableHeaders(h *httpmsg.Headers) bool {
-	if p := f.forward.Retry; p != nil && matchesAny(p.RetriableHeaders, h) {
+	if p := f.policies.Retry; p != nil && matchesAny(p.RetriableHeaders, h) {
 		return true
 	}
 	for list := f.retry.headerNames; list != ""; {

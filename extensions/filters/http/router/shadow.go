@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
@@ -16,8 +17,8 @@ import (
 // the stream of a router of its own, which counts and times out as any. It gets the
 // request while that arrives; afterwards it goes on alone.
 type shadow struct {
-	// Callbacks is nil: of its methods a router without retries and redirects calls
-	// those that are defined here.
+	// Callbacks is nil: of its methods a router without redirects calls those that are
+	// defined here.
 	httpfilter.Callbacks
 
 	// of is the filter whose request is copied, nil once that was sent as a whole.
@@ -33,13 +34,14 @@ type shadow struct {
 	headers  httpmsg.Headers
 	trailers httpmsg.Headers
 	copied   buffer.Buffer // scratch: a piece of the body
+	kept     buffer.Buffer // the body, as long as it may be sent again
 	paused   int           // how often the source of the request is stopped for this
 	ended    bool
 }
 
 // shadowHeaders returns the headers that shadows get, nil if there are no shadows.
 func (f *filter) shadowHeaders() *httpmsg.Headers {
-	if len(f.forward.Mirrors) == 0 || f.headers.Get(httpmsg.Method) == "CONNECT" {
+	if len(f.policies.Mirrors) == 0 || f.headers.Get(httpmsg.Method) == "CONNECT" {
 		return nil
 	}
 	h := new(httpmsg.Headers)
@@ -52,8 +54,8 @@ func (f *filter) startShadows(h *httpmsg.Headers, endStream bool) {
 	if h == nil || f.over {
 		return
 	}
-	for i := range f.forward.Mirrors {
-		m := &f.forward.Mirrors[i]
+	for i := range f.policies.Mirrors {
+		m := &f.policies.Mirrors[i]
 		if m.Fraction != nil && !m.Fraction.Enabled(f.cfg.runtime.Snapshot(), f.cb.StreamID()) {
 			continue
 		}
@@ -63,6 +65,10 @@ func (f *filter) startShadows(h *httpmsg.Headers, endStream bool) {
 		}
 		if name == "" || f.cfg.clusters.Get(name) == nil {
 			f.cfg.log.Debugf("request is not mirrored: no cluster %q", name)
+			continue
+		}
+		if slices.Contains(f.copiedTo, name) {
+			f.cfg.log.Debugf("copy of a request is not mirrored: it comes from cluster %q", name)
 			continue
 		}
 		s := f.newShadow(m, name, h)
@@ -80,6 +86,7 @@ func (f *filter) newShadow(m *route.Mirror, cluster string, h *httpmsg.Headers) 
 		info:    streaminfo.Stream{Start: f.d.Now(), Version: httpmsg.HTTP11, HasVersion: true, RequestID: f.info.RequestID},
 	}
 	s.copied.Init(f.d.Buffers())
+	s.kept.Init(f.d.Buffers())
 	s.route.Forward, s.info.Downstream = &s.forward, &s.client
 	s.headers.CopyFrom(h)
 	if m.Request != nil {
@@ -102,6 +109,7 @@ func (f *filter) newShadow(m *route.Mirror, cluster string, h *httpmsg.Headers) 
 		s.headers.Set(httpmsg.XForwardedFor, own)
 	}
 	s.router = newFilter(f.cfg.shadow, s)
+	s.router.copiedTo = append(slices.Clip(f.copiedTo), cluster)
 	return s
 }
 
@@ -128,8 +136,10 @@ func (f *filter) shadowData(data *buffer.Buffer, endStream bool) {
 			continue
 		}
 		s.copied.AppendCopy(data)
-		s.router.DecodeData(&s.copied, endStream)
-		s.copied.Drain(s.copied.Len())
+		if s.router.DecodeData(&s.copied, endStream) == httpfilter.DataStopAndBuffer {
+			s.kept.Move(&s.copied)
+		}
+		s.copied.Reset()
 	}
 }
 
@@ -165,6 +175,7 @@ func (f *filter) cancelShadows() {
 func (s *shadow) end() {
 	if !s.ended {
 		s.ended = true
+		s.kept.Reset()
 		s.router.OnDestroy()
 	}
 }
@@ -186,8 +197,9 @@ func (s *shadow) Route() *route.Route { return &s.route }
 // DecoderBufferLimit returns the limit of the request.
 func (s *shadow) DecoderBufferLimit() int { return s.limit }
 
-// DecodingBuffer returns nil: there are no retries.
-func (s *shadow) DecodingBuffer() *buffer.Buffer { return nil }
+// DecodingBuffer returns what is kept of the request for retries, which the cluster may
+// want.
+func (s *shadow) DecodingBuffer() *buffer.Buffer { return &s.kept }
 
 // RequestHigh stops the source of the request.
 func (s *shadow) RequestHigh() {
