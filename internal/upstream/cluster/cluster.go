@@ -76,12 +76,16 @@ func newCluster(c *Config, o *Options) *Cluster {
 		IdleTimeout:              c.Protocol.IdleTimeout,
 		MaxConnectionDuration:    c.Protocol.MaxConnectionDuration,
 		MaxRequestsPerConnection: c.Protocol.MaxRequestsPerConnection,
+		Preconnect:               c.Preconnect.perUpstream(scope),
 		MaxConnectionsPerHost:    [2]int64{c.Limits[0].ConnectionsPerHost, c.Limits[1].ConnectionsPerHost},
 		Stats:                    cl.stats,
 		Bytes:                    connectionStats(cl.stats),
 		Shards:                   o.Shards,
 	}
 	balancing := c.Balancing.balancer(o.Runtime)
+	if c.Preconnect.Predictive > 1 {
+		balancing.Shards = o.Shards
+	}
 	hashStats(&balancing, cl.stats.UpstreamRqActive, sub)
 	cl.balancer = lb.New(balancing, cl.members.panics)
 	cl.slowStart = o.Dispatcher.NewTimer(cl.balance)
@@ -92,13 +96,13 @@ func newCluster(c *Config, o *Options) *Cluster {
 // HTTPFilters implements httpfilter.ClusterOptions.
 func (c *Cluster) HTTPFilters() httpfilter.UpstreamFilters { return c.config.Protocol.Filters }
 
+// Policies implements httpfilter.ClusterOptions.
+func (c *Cluster) Policies() *route.Policies { return &c.config.Protocol.Policies }
+
 // start finds the hosts and calls ready when they are known, or when each name was
 // asked for once; before it returns if there are no names.
 func (c *Cluster) start(o *Options, ready func()) {
 	c.ready = ready
-// Policies implements httpfilter.ClusterOptions.
-func (c *Cluster) Policies() *route.Policies { return &c.config.Protocol.Policies }
-
 	if c.config.Discovery == Static {
 		c.rebuild()
 		c.isReady()
@@ -261,6 +265,7 @@ func (c *Cluster) NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.
 		return nil
 	}
 	pick.Host = chosen
+	c.preconnect(d, pick)
 	c.askTransport(pick)
 	return chosen.Pool(pick.Priority).NewStream(d, pick, h, cb)
 }
@@ -275,6 +280,7 @@ func (c *Cluster) NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upst
 		return nil
 	}
 	pick.Host = chosen
+	c.preconnect(d, pick)
 	c.askTransport(pick)
 	return chosen.Pool(pick.Priority).NewConnection(d, pick, cb)
 }

@@ -44,6 +44,7 @@ type Config struct {
 	Protocol    Protocol
 	Socket      sock.ConnectOptions
 	Transports  Transports
+	Preconnect  Preconnect
 }
 
 // Limits are the circuit breakers of a priority.
@@ -81,6 +82,7 @@ func clusterFields() conf.Fields {
 		"upstream_bind_config.source_address", "upstream_bind_config.freebind", "upstream_bind_config.socket_options",
 		"upstream_connection_options.tcp_keepalive", "transport_socket",
 		"transport_socket_matches.name", "transport_socket_matches.match", "transport_socket_matches.transport_socket",
+		"preconnect_policy.per_upstream_preconnect_ratio", "preconnect_policy.predictive_preconnect_ratio", "preconnect_policy.preconnect_enabled_metadata",
 	}}
 }
 
@@ -123,6 +125,7 @@ func Parse(msg *clusterv3.Cluster, ctx extension.Context, path conf.Path, errs *
 	c.Info.MaxStreamDuration = c.Protocol.MaxStreamDuration
 	c.Info.PicksByHash = c.Balancing.Policy == lb.RingHash || c.Balancing.Policy == lb.Maglev
 	c.Socket = parseSocket(msg, path, errs)
+	c.Preconnect = parsePreconnect(msg.GetPreconnectPolicy(), path.Field("preconnect_policy"), errs)
 	c.Transports = parseTransports(msg, ctx, c.Info.ObservabilityName, path, errs)
 	if c.Protocol.Speaks == connpool.ByALPN && len(*errs) == before {
 		c.Transports.checkALPN(c.Info.Name, path, errs)

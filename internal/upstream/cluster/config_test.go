@@ -122,8 +122,8 @@ func TestCorpus(t *testing.T) {
 			"circuit_breakers.thresholds[0].retry_budget.budget_interval: field budget_interval is not implemented\n" +
 				"circuit_breakers.thresholds[0].max_connection_pools: field max_connection_pools is not implemented\n" +
 				"circuit_breakers.per_host_thresholds[0].max_requests: field max_requests is not implemented"},
-		{"name: a\nhealth_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}]\noutlier_detection: {}\npreconnect_policy: {}",
-			"health_checks: field health_checks is not implemented\noutlier_detection: field outlier_detection is not implemented\npreconnect_policy: field preconnect_policy is not implemented"},
+		{"name: a\nhealth_checks: [{timeout: 1s, interval: 1s, unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {}}]\noutlier_detection: {}\nlb_subset_config: {}",
+			"health_checks: field health_checks is not implemented\noutlier_detection: field outlier_detection is not implemented\nlb_subset_config: field lb_subset_config is not implemented"},
 		{"name: a\nload_assignment: {cluster_name: a, named_endpoints: {x: {}}, policy: {drop_overloads: [{category: x}]}}",
 			"load_assignment.named_endpoints: field named_endpoints is not implemented\nload_assignment.policy.drop_overloads: field drop_overloads is not implemented"},
 		{"name: a\nload_assignment: {cluster_name: a, endpoints: [{lb_endpoints: [{endpoint: {address: {pipe: {path: /tmp/x}}}}]}]}", ""},

@@ -37,7 +37,7 @@ func unused() (counters, gauges []string) {
 		"lb_subsets_fallback", "lb_subsets_fallback_panic", "lb_subsets_removed", "lb_subsets_selected",
 		"lb_zone_cluster_too_small", "lb_zone_no_capacity_left", "lb_zone_routing_all_directly",
 		"lb_zone_routing_cross_zone", "lb_zone_routing_sampled", "upstream_cx_connect_with_0_rtt",
-		"upstream_cx_http3_total", "upstream_cx_preconnect_skipped",
+		"upstream_cx_http3_total",
 		"upstream_http3_broken",
 		"upstream_rq_0rtt", "upstream_rq_rx_reset_no_error",
 	}, []string{"lb_subsets_active", "upstream_queue_overloaded", "version"}

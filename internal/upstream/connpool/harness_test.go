@@ -86,6 +86,8 @@ type limits struct {
 	protocol                                Protocol
 	streams                                 uint32              // of HTTP/2 at a time; 0 for the default
 	keepAlive                               *keepalive.Settings // of HTTP/2
+	preconnect                              float64
+	ineligible                              bool // the host gets no connections ahead
 }
 
 func defaultLimits() limits {
@@ -129,7 +131,10 @@ func newHarness(l limits, log func(string, ...any)) *harness {
 		settings2.MaxConcurrentStreams = l.streams
 	}
 	stats2 := newHTTP2Stats(&h.metrics)
+	h.metrics.counters["skipped"] = stats.NewCounter(cells())
+	ahead := Preconnect{Ratio: l.preconnect, Skipped: h.metrics.counters["skipped"], Eligible: func(*host.Host) bool { return !l.ineligible }}
 	h.pool = New(&Config{
+		Preconnect: ahead,
 		Dial: h.dial, HTTP1: &settings, IdleTimeout: l.idle,
 		Protocol: l.protocol, HTTP2: &settings2, HTTP2Stats: func() *h2.Stats { return stats2 }, KeepAlive: l.keepAlive,
 		TransportKey: func(_ transport.Host, o *transport.Options) string { return o.ServerName }, MaxConnectionDuration: l.duration,

@@ -56,6 +56,7 @@ type Config struct {
 	IdleTimeout, MaxConnectionDuration time.Duration
 	// MaxRequestsPerConnection is 0 for no limit.
 	MaxRequestsPerConnection uint32
+	Preconnect               Preconnect
 	// MaxConnectionsPerHost is by priority.
 	MaxConnectionsPerHost [2]int64
 	Stats                 *upstream.Stats
@@ -146,6 +147,7 @@ func (p *Pool) newStream(d event.Dispatcher, h upstream.ResponseHandler, cb upst
 	if !w.sharing { // or other workers, who waited longer, would get nothing
 		if c := w.take(); c != nil {
 			w.serve(c, h, cb)
+			w.expectMore()
 			return nil
 		}
 	}
@@ -157,6 +159,7 @@ func (p *Pool) newStream(d event.Dispatcher, h upstream.ResponseHandler, cb upst
 	r := &pending{worker: w, handler: h, callbacks: cb}
 	w.add(r)
 	w.want()
+	w.expectMore()
 	return r
 }
 

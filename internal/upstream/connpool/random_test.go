@@ -34,6 +34,9 @@ func randomRun(t *testing.T, seed uint64) {
 		idle: time.Duration(random.IntN(3)) * time.Second, duration: time.Duration(random.IntN(3)) * 4 * time.Second,
 		protocol: [...]Protocol{HTTP1, HTTP2, ByALPN}[seed%3], streams: uint32(random.IntN(4)),
 	}
+	if seed%4 == 0 {
+		l.preconnect = 1 + random.Float64()*2
+	}
 	if random.IntN(3) == 0 {
 		l.keepAlive = &keepalive.Settings{Interval: 3 * time.Second, Timeout: time.Second}
 	}

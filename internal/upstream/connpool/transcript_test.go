@@ -12,7 +12,9 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
+	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
 )
 
 var update = flag.Bool("update", false, "write what happened into the transcripts")
@@ -32,7 +34,8 @@ var update = flag.Bool("update", false, "write what happened into the transcript
 //	frame N STREAM WHAT ...       the peer sends SETTINGS STREAMS, GOAWAY LAST, RST CODE,
 //	                              HEADERS, END (of the body), PONG or JUNK
 //	hold W, release W             stops the loop of a worker, and starts it
-//	advance D, drain, stats
+//	expect W RATIO http|tcp       worker W expects a request
+//	advance D, drain, degrade, stats
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -105,6 +108,10 @@ func parseLimits(t *testing.T, words []string) limits {
 			l.idle = d
 		case "duration":
 			l.duration = d
+		case "preconnect":
+			l.preconnect, _ = strconv.ParseFloat(value, 64)
+		case "ineligible":
+			l.ineligible = true
 		case "internal":
 			l.internal = true
 		case "protocol":
@@ -178,6 +185,11 @@ func (h *harness) command(t *testing.T, verb string, args []string, line string)
 			t.Fatal(err)
 		}
 		h.advance(d)
+	case "expect":
+		ratio, _ := strconv.ParseFloat(args[1], 64)
+		h.log("%v", h.pool.Preconnect(h.workers[number()], &upstream.Pick{HTTP: args[2] == "http"}, ratio))
+	case "degrade":
+		h.host.SetHealthFlags(host.DegradedEDSHealth, 0)
 	case "drain":
 		h.pool.Drain()
 	case "stats":

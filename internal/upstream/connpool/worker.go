@@ -1,11 +1,11 @@
 package connpool
 
 import (
-	"math"
 	"slices"
 	"sync/atomic"
 
 	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
 
@@ -22,6 +22,8 @@ type worker struct {
 	last       *pending
 	waiting    int    // length of that list
 	connecting int    // requests that there will be connections for
+	tcp        int    // connections whose users get them for themselves
+	spares     []*tcp // those of them that have no user yet, oldest first
 	sequence   uint64 // of the next request that waits
 	sharing    bool   // handOut is going to run in this turn
 	sharer     func() // handOut, kept because a method value costs an allocation
@@ -185,15 +187,10 @@ func (w *worker) open() bool {
 
 // expected is the number of requests that a new connection is counted on for.
 func (w *worker) expected() int {
-	p := w.pool
-	if !p.shares.Load() {
+	if !w.pool.shares.Load() {
 		return 1
 	}
-	n := int(min(p.config.HTTP2.MaxConcurrentStreams, math.MaxInt32))
-	if most := p.config.MaxRequestsPerConnection; most > 0 {
-		n = min(n, int(most))
-	}
-	return max(n, 1)
+	return w.pool.config.sharedBy()
 }
 
 // steal asks a worker that has an idle connection for it.
@@ -412,6 +409,9 @@ func (w *worker) drain() {
 	}
 	for c := w.takeIdle(); c != nil; c = w.takeIdle() {
 		c.close("host_removed")
+	}
+	for _, t := range slices.Clone(w.spares) {
+		t.conn.Close(network.NoFlush, "host_removed")
 	}
 }
 

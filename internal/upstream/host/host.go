@@ -50,6 +50,10 @@ type Pool interface {
 	// are called on the worker of d.
 	NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel
 	NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel
+	// Preconnect makes a connection for a request like pick that is expected, if there are
+	// not enough for ratio times the requests there are, and it. It reports whether it did.
+	// It is called on the worker of d.
+	Preconnect(d event.Dispatcher, pick *upstream.Pick, ratio float64) bool
 	// Drain says that the host is gone: idle connections close at once, the others
 	// when their request is done. Any goroutine.
 	Drain()

@@ -24,10 +24,16 @@ type circle struct {
 	count  int
 	ends   []uint64 // the weights added up; nil if all are equal
 	step   uint64
-	cursor *atomic.Uint64 // lives as long as the balancer
+	cursor *cursor // lives as long as the balancer
 }
 
-func newCircle(weights []uint64, cursor *atomic.Uint64) circle {
+// A cursor counts turns. Any worker.
+type cursor struct {
+	next atomic.Uint64
+	seen atomic.Uint64 // turns before this one were peeked at, or are over
+}
+
+func newCircle(weights []uint64, cursor *cursor) circle {
 	c := circle{count: len(weights), cursor: cursor}
 	ends := make([]uint64, len(weights))
 	var length, divisor uint64
@@ -50,7 +56,11 @@ func newCircle(weights []uint64, cursor *atomic.Uint64) circle {
 
 // next returns whose turn it is. The circle is not empty.
 func (c *circle) next() int {
-	n := c.cursor.Add(1) - 1
+	return c.turn(c.cursor.next.Add(1) - 1)
+}
+
+// turn returns whose turn the nth is.
+func (c *circle) turn(n uint64) int {
 	if c.ends == nil {
 		return int(n % uint64(c.count))
 	}
@@ -79,7 +89,7 @@ type group struct {
 	circle  circle
 }
 
-func newGroup(hosts []*host.Host, w *weigher, cursor *atomic.Uint64) group {
+func newGroup(hosts []*host.Host, w *weigher, cursor *cursor) group {
 	weights := w.weights(hosts)
 	return group{hosts, weights, newCircle(weights, cursor)}
 }

@@ -53,6 +53,8 @@ type Config struct {
 	// by how many of their hosts are available, before a host is chosen among those of
 	// one. Panic takes all hosts of the priority.
 	LocalityWeighted bool
+	// Shards is the number of shards of dispatchers, if Peek is going to be called.
+	Shards int
 }
 
 // A Balancer picks the hosts of one cluster.
@@ -61,7 +63,8 @@ type Balancer struct {
 	panics *stats.Counter
 	state  atomic.Pointer[state]
 
-	cursors map[place]*atomic.Uint64 // main goroutine only; the cursors themselves any
+	cursors map[place]*cursor // main goroutine only; the cursors themselves any
+	peeks   []peeks           // by shard, of its worker
 }
 
 // place is what a round robin goes over: the hosts of a kind, its localities, or the
@@ -115,7 +118,7 @@ type share struct {
 
 // New returns a balancer without hosts. panics is lb_healthy_panic.
 func New(c Config, panics *stats.Counter) *Balancer {
-	b := &Balancer{config: c, panics: panics, cursors: map[place]*atomic.Uint64{}}
+	b := &Balancer{config: c, panics: panics, cursors: map[place]*cursor{}, peeks: make([]peeks, c.Shards)}
 	b.Update(host.NewSet(nil), time.Time{})
 	return b
 }
@@ -147,10 +150,10 @@ func (b *Balancer) Update(set *host.Set, now time.Time) (slow bool) {
 	return w.any
 }
 
-func (b *Balancer) cursor(p place) *atomic.Uint64 {
+func (b *Balancer) cursor(p place) *cursor {
 	c := b.cursors[p]
 	if c == nil {
-		c = new(atomic.Uint64)
+		c = new(cursor)
 		b.cursors[p] = c
 	}
 	return c
@@ -166,6 +169,9 @@ type Source interface {
 func (b *Balancer) Pick(src Source, p *upstream.Pick) *host.Host {
 	if b.config.Policy.hashes() {
 		return b.pickByHash(src, p)
+	}
+	if len(b.peeks) > 0 {
+		src = b.peeks[src.Shard()].replay(src)
 	}
 	h := b.pick(src, p.Retry)
 	if p.Retry == nil || h == nil {
