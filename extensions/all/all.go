@@ -13,6 +13,7 @@ import (
 	clustermatcher "github.com/nuncio-proxy/nuncio/extensions/clusterspecifiers/matcher"
 	"github.com/nuncio-proxy/nuncio/extensions/clusterspecifiers/prioritygroup"
 	earlyheadermutation "github.com/nuncio-proxy/nuncio/extensions/earlyheadermutation/headermutation"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/acme"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/buffer"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/cors"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/fault"
@@ -107,6 +108,7 @@ func Factories() []extension.Factory {
 		uuid.Factory{},
 		xff.Factory{},
 
+		acme.Factory{},
 		buffer.Factory{},
 		cors.Factory{},
 		fault.Factory{},
