@@ -49,7 +49,7 @@ func FuzzReader(f *testing.F) {
 			}
 		}
 		single := make([]string, len(text))
-		for i := range text {
+		for i := range len(text) {
 			single[i] = text[i : i+1]
 		}
 		if got := read(single...); got != want {
