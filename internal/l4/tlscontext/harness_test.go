@@ -239,7 +239,7 @@ func meet(s *server, c *tls.Config) (server, client side) {
 	run(near, far, tls.Server(near, config), tls.Client(far, c), &server, &client)
 	s.Done(server.state, server.err, 0)
 	if server.err == nil {
-		s.Describe(&server.session, server.state)
+		server.err = s.Describe(&server.session, server.state)
 	}
 	return server, client
 }
@@ -251,7 +251,7 @@ func call(c *client, o *transport.Options, host transport.Host, s *tls.Config) (
 	run(near, far, tls.Server(near, s), tls.Client(far, config), &server, &client)
 	c.Done(client.state, client.err, 0)
 	if client.err == nil {
-		c.Describe(&client.session, client.state)
+		client.err = c.Describe(&client.session, client.state)
 	}
 	return client, server
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -430,4 +431,51 @@ func FuzzServer(f *testing.F) {
 		}
 		r.client.closed = true
 	})
+}
+
+// A callback that pauses leaves its turn to others, and ends with its connection.
+func TestPause(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		config := serverConfig()
+		waiting, goOn := make(chan struct{}), make(chan struct{})
+		var aborted atomic.Bool
+		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			return nil, Pause(hello.Conn, func(gone <-chan struct{}) {
+				close(waiting)
+				select {
+				case <-goOn:
+				case <-gone:
+					aborted.Store(true)
+				}
+			})
+		}
+		r := newRig(t, config, clientConfig())
+		r.start()
+		r.until("the callback waits, and the client for it", func() bool {
+			select {
+			case <-waiting:
+			default:
+				return false
+			}
+			return len(r.all.slots) == 0
+		})
+		if leaves {
+			r.server.close(false)
+			r.client.close(false)
+			r.all.Wait()
+		} else {
+			close(goOn)
+			r.until("both are up", r.bothUp)
+		}
+		if aborted.Load() != leaves {
+			t.Errorf("aborted: %v", aborted.Load())
+		}
+	}
+}
+
+func TestPauseOutsideOfAHandshake(t *testing.T) {
+	called := false
+	if err := Pause(nil, func(<-chan struct{}) { called = true }); err != nil || !called {
+		t.Error(called, err)
+	}
 }
