@@ -81,6 +81,7 @@ go test -count=1 -run 'Documented|Mistakes' ./cmd/nuncio -envoy "$envoy"
 install interop/h2spec github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 install interop/grpc/client google.golang.org/grpc/interop/client@v1.85.0
 install interop/grpc/server google.golang.org/grpc/interop/server@v1.85.0
+install interop/pebble github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1
 venv interop/python grpcio==1.85.1 grpcio-tools==1.85.1 kosoku==0.1.0 websockets==17.4 'httpx[http2]==0.28.1' sslyze==6.3.1
 npm_packages interop/node @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1
 step "interoperation with clients and servers of others"

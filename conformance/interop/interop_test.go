@@ -1,5 +1,5 @@
 // Package interop puts nuncio between clients and servers that others wrote: h2spec,
-// gRPC in Go, C and JavaScript, the WebSocket cases of Autobahn, curl, sslyze. They judge
+// gRPC in Go, C and JavaScript, the WebSocket cases of Autobahn, curl, sslyze, Pebble. They judge
 // it as its users' programs will. README.md lists the tools; test.sh installs them.
 package interop
 

@@ -124,9 +124,21 @@ func (h hop) upstreamTLS() object {
 // serve runs a proxy until the test ends and returns the address it listens on.
 func serve(t *testing.T, h hop) string {
 	t.Helper()
+	admin := serveBootstrap(t, h.bootstrap())
+	text, err := get(admin, "/listeners")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimPrefix(strings.TrimSpace(text), "in::")
+}
+
+// serveBootstrap runs a proxy with a configuration until the test ends, and returns the
+// address of its admin when it is ready.
+func serveBootstrap(t *testing.T, bootstrap object) (address string) {
+	t.Helper()
 	dir := t.TempDir()
 	config, admin := filepath.Join(dir, "bootstrap.json"), filepath.Join(dir, "admin")
-	text, err := json.Marshal(h.bootstrap())
+	text, err := json.Marshal(bootstrap)
 	if err == nil {
 		err = os.WriteFile(config, text, 0o600)
 	}
@@ -134,7 +146,6 @@ func serve(t *testing.T, h hop) string {
 		t.Fatal(err)
 	}
 	ended := run(t, nuncio, "-c", config, "--concurrency", "1", "--disable-hot-restart", "--admin-address-path", admin)
-	var address string
 	await(t, func() error {
 		select {
 		case <-ended:
@@ -145,20 +156,12 @@ func serve(t *testing.T, h hop) string {
 		if err != nil {
 			return err
 		}
-		address, err = listenerAddress(strings.TrimSpace(string(text)))
+		address = strings.TrimSpace(string(text))
+		// A listener has its address when the proxy is ready.
+		_, err = get(address, "/ready")
 		return err
 	})
 	return address
-}
-
-// listenerAddress asks a proxy's admin for the address of its only listener.
-func listenerAddress(admin string) (string, error) {
-	// A listener has its address when the proxy is ready.
-	if _, err := get(admin, "/ready"); err != nil {
-		return "", err
-	}
-	text, err := get(admin, "/listeners")
-	return strings.TrimPrefix(strings.TrimSpace(text), "in::"), err
 }
 
 func get(admin, path string) (string, error) {
