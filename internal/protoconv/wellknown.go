@@ -252,12 +252,10 @@ func (d *decoder) pack(n, url *yaml.Node, entries []entry, m protoreflect.Messag
 		d.typedStruct(n, entries, m, path, here, depth)
 		return
 	case wellKnown(name) != nil:
-		value := d.takeValue(entries, path)
-		if value == nil {
-			d.fail(n, path, `"value" is missing`)
-			return
+		// Without a value it is an empty message, as in Envoy.
+		if value := d.takeValue(entries, path); value != nil {
+			d.message(value, inner, path, here, depth+1)
 		}
-		d.message(value, inner, path, here, depth+1)
 	default:
 		d.fields(entries, inner, path, here, depth)
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
-// Factories returns the factories of all inputs, and of the matcher of metadata.
+// Factories returns the factories of all inputs, and of the matcher of metadata. As in
+// Envoy there are none of transport and application protocol: those are for connections.
 func Factories() []extension.Factory {
 	return []extension.Factory{
 		&factory{"destination_ip", &networkv3.DestinationIPInput{}, ip(local)},
@@ -26,8 +27,6 @@ func Factories() []extension.Factory {
 		&factory{"direct_source_ip", &networkv3.DirectSourceIPInput{}, ip(directRemote)},
 		&factory{"source_type", &networkv3.SourceTypeInput{}, sourceType},
 		&factory{"server_name", &networkv3.ServerNameInput{}, text(serverName)},
-		&factory{"transport_protocol", &networkv3.TransportProtocolInput{}, text(transportProtocol)},
-		&factory{"application_protocol", &networkv3.ApplicationProtocolInput{}, applicationProtocol},
 		&factory{"network_namespace", &networkv3.NetworkNamespaceInput{}, missing},
 		&factory{"uri_san", &sslv3.UriSanInput{}, certificate(uriSANs)},
 		&factory{"dns_san", &sslv3.DnsSanInput{}, certificate(dnsSANs)},
@@ -100,8 +99,7 @@ func sourceType(d matcher.Data) matcher.Value {
 	return matcher.TextValue("local", same)
 }
 
-func serverName(c *streaminfo.Connection) string        { return c.RequestedServerName }
-func transportProtocol(c *streaminfo.Connection) string { return c.TransportProtocol }
+func serverName(c *streaminfo.Connection) string { return c.RequestedServerName }
 
 // missing is the name space of a connection: no listener here is in another than that of
 // the program, which has no name.
@@ -116,13 +114,4 @@ func text(of func(*streaminfo.Connection) string) matcher.TextInput {
 		}
 		return matcher.TextValue(of(c), of(c) != "")
 	}
-}
-
-// applicationProtocol is the list of ALPN names, each in single quotes. It allocates.
-func applicationProtocol(d matcher.Data) matcher.Value {
-	c := d.Connection()
-	if c == nil || len(c.ApplicationProtocols) == 0 {
-		return matcher.Value{}
-	}
-	return matcher.TextValue("'"+strings.Join(c.ApplicationProtocols, "','")+"'", true)
 }

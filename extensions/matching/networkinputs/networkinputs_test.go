@@ -49,8 +49,6 @@ func TestInputs(t *testing.T) {
 		{prefix + `DirectSourceIPInput"`, []string{"::1", "-", "-"}},
 		{prefix + `SourceTypeInput"`, []string{"-", "local", "-"}},
 		{prefix + `ServerNameInput"`, []string{"sni.example", "-", "-"}},
-		{prefix + `TransportProtocolInput"`, []string{"tls", "-", "-"}},
-		{prefix + `ApplicationProtocolInput"`, []string{"'h2','http/1.1'", "-", "-"}},
 		{prefix + `NetworkNamespaceInput"`, []string{"-", "-", "-"}},
 		{prefix + `FilterStateInput","key":"k"`, []string{"state", "-", "-"}},
 		{prefix + `FilterStateInput","key":"k","field":"no such"`, []string{"state", "-", "-"}},
