@@ -187,6 +187,14 @@ type MetadataStream interface {
 	EncodeMetadata(metadata *httpmsg.Headers)
 }
 
+// A TunnelStream is a RequestStream of HTTP/1.
+type TunnelStream interface {
+	// EnableTunnel makes the ends of the connection those of a tunnel. It is called before
+	// EncodeHeaders: the end of the request closes the connection when all has left, and the
+	// stream is over when the host ends the connection.
+	EnableTunnel()
+}
+
 // A MetadataHandler is a ResponseHandler that wants METADATA.
 type MetadataHandler interface {
 	// OnMetadata is called between OnHeaders and the end of the response. metadata belongs

@@ -262,10 +262,12 @@ func (c *client) InitializeRead(network.ReadCallbacks) {}
 // OnNewConnection implements network.ReadFilter.
 func (c *client) OnNewConnection() network.FilterStatus { return network.Continue }
 
-// OnData implements network.ReadFilter.
-func (c *client) OnData(data *buffer.Buffer, _ bool) network.FilterStatus {
+// OnData implements network.ReadFilter. Only a tunnel sees endStream.
+func (c *client) OnData(data *buffer.Buffer, endStream bool) network.FilterStatus {
 	if err := c.protocol.dispatch(data); err != nil {
 		c.protocolError()
+	} else if endStream {
+		c.close("")
 	}
 	return network.StopIteration
 }

@@ -120,7 +120,8 @@ func (p *http1) reset(e network.Event) {
 // http1Stream is the one request of a connection.
 type http1Stream struct {
 	stream
-	p *http1
+	p      *http1
+	tunnel bool // see EnableTunnel
 }
 
 // DecodeHeaders implements codec.ResponseDecoder.

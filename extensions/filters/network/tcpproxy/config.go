@@ -43,7 +43,8 @@ func (Factory) Fields() []conf.Fields {
 		"stat_prefix", "cluster", "weighted_clusters.clusters.name", "weighted_clusters.clusters.weight", "idle_timeout",
 		"access_log", "max_connect_attempts", "max_downstream_connection_duration",
 		"max_downstream_connection_duration_jitter_percentage", "access_log_flush_interval",
-		"flush_access_log_on_connected", "access_log_options", "hash_policy"}}, hashFields()}
+		"flush_access_log_on_connected", "access_log_options", "hash_policy", "tunneling_config", "upstream_connect_mode",
+		"max_early_data_bytes", "backoff_options"}}, hashFields(), tunnelingFields(), backoffFields()}
 }
 
 // Terminal implements extension.NetworkFilterFactory.
@@ -68,7 +69,10 @@ type config struct {
 	maxDuration time.Duration // 0: none
 	jitter      float64       // part of maxDuration that is added at most
 	maxAttempts int
+	backoff     backoff
 	hash        *hashPolicy // nil for none
+	tunneling   *tunneling  // nil for none
+	early       earlyConfig
 
 	logs           []accesslog.Logger
 	logOnStart     bool
@@ -118,6 +122,9 @@ func newConfig(msg *tcpv3.TcpProxy, ctx extension.NetworkContext, path conf.Path
 		}
 	}
 	c.hash = newHashPolicy(msg.GetHashPolicy(), path.Field("hash_policy"), errs)
+	c.backoff = newBackoff(msg.GetBackoffOptions(), path.Field("backoff_options"), errs)
+	c.tunneling = newTunneling(msg.GetTunnelingConfig(), ctx.Context, path.Field("tunneling_config"), errs)
+	c.early = newEarlyConfig(msg, path, errs)
 	c.readLogging(msg, path, errs)
 	c.logs = ctx.AccessLogs.Build(msg.GetAccessLog(), path.Field("access_log"), errs)
 	if len(*errs) > before {
@@ -178,14 +185,13 @@ func interval(msg *durationpb.Duration, path conf.Path, errs *conf.Errors) time.
 
 // tcpStats are tcp.<stat_prefix>.*.
 type tcpStats struct {
-	total, noRoute, idleTimeout, maxDuration, pausedReading, resumedReading, upstreamFlush *stats.Counter
-	flushActive                                                                            *stats.Gauge
-	bytes                                                                                  network.ConnectionStats
+	total, noRoute, idleTimeout, maxDuration, pausedReading, resumedReading, upstreamFlush, earlyData *stats.Counter
+	flushActive                                                                                       *stats.Gauge
+	bytes                                                                                             network.ConnectionStats
 }
 
 func newStats(scope stats.Scope) tcpStats {
-	for _, name := range []string{"downstream_cx_drain_close", "downstream_cx_overload_close", "early_data_received_count_total",
-		"route_delayed_total"} {
+	for _, name := range []string{"downstream_cx_drain_close", "downstream_cx_overload_close", "route_delayed_total"} {
 		scope.Counter(name) // of fields that are not implemented: there, and zero, as in Envoy
 	}
 	return tcpStats{
@@ -196,6 +202,7 @@ func newStats(scope stats.Scope) tcpStats {
 		pausedReading:  scope.Counter("downstream_flow_control_paused_reading_total"),
 		resumedReading: scope.Counter("downstream_flow_control_resumed_reading_total"),
 		upstreamFlush:  scope.Counter("upstream_flush_total"),
+		earlyData:      scope.Counter("early_data_received_count_total"),
 		flushActive:    scope.Gauge("upstream_flush_active"),
 		bytes: network.ConnectionStats{
 			ReadTotal:     scope.Counter("downstream_cx_rx_bytes_total"),

@@ -36,9 +36,9 @@ const (
 // A filter joins one downstream connection with its upstream connection. It is the
 // downstream connection's read filter and callbacks; peer is the upstream's.
 //
-// Until the upstream connection is up, reading from the downstream is disabled. If
-// it never is, the downstream is reset. Envoy closes with what the client sent
-// unread, which is a reset too, unless the client has sent nothing yet.
+// Until the upstream connection is up, reading from the downstream is disabled, unless
+// early data is allowed. If it never is, the downstream is reset. Envoy closes with what
+// the client sent unread, which is a reset too, unless the client has sent nothing yet.
 type filter struct {
 	config *config
 	cb     network.ReadCallbacks
@@ -53,12 +53,23 @@ type filter struct {
 	retry    bool // it failed meanwhile
 
 	peer       peer
-	up         network.ClientConnection // nil: none
+	tunnel     *tunnel // nil: the bytes go to a connection
+	up         outlet  // nil: none
 	downClosed bool
 	flushing   bool // the upstream connection outlives the downstream's, for its output
 
+	early early
+
 	// nil: none
-	idle, duration, logTimer event.Timer
+	idle, duration, logTimer, backoff event.Timer
+}
+
+// An outlet takes what the client sends: a connection, or a tunnel.
+type outlet interface {
+	Write(data *buffer.Buffer, endStream bool)
+	// Close ends it. It is up no more unless it has output to flush.
+	Close(t network.CloseType, details string)
+	ReadDisable(disable bool)
 }
 
 func newFilter(c *config) *filter {
@@ -74,7 +85,10 @@ func (f *filter) InitializeRead(cb network.ReadCallbacks) {
 	f.pick.Downstream = f.down.Info()
 	f.down.AddCallbacks(f)
 	f.down.EnableHalfClose(true)
-	f.down.ReadDisable(true)
+	f.early.data.Init(f.down.Dispatcher().Buffers())
+	if !f.config.early.allowed {
+		f.down.ReadDisable(true)
+	}
 	f.down.SetStats(&f.config.stats.bytes)
 	f.config.stats.total.Inc(f.shard())
 }
@@ -96,32 +110,50 @@ func (f *filter) OnNewConnection() network.FilterStatus {
 		f.logTimer = d.NewTimer(f.logPeriodic)
 		f.logTimer.Enable(c.logInterval)
 	}
+	if f.early.until = f.waitsFor(); f.early.until == immediately {
+		f.start()
+	} else {
+		f.armIdle()
+	}
+	return network.StopIteration
+}
+
+// start picks the cluster and connects.
+func (f *filter) start() {
+	c := f.config
 	name := f.cb.Upstream().Cluster
 	if name == "" {
-		name = c.pick(d.Random())
+		name = c.pick(f.down.Dispatcher().Random())
 	}
 	if f.cluster = c.clusters.Get(name); f.cluster == nil {
 		c.stats.noRoute.Inc(f.shard())
 		f.fail(streaminfo.NoClusterFound, noCluster)
-		return network.StopIteration
+		return
 	}
 	f.stream.Upstream.Cluster, f.stream.Upstream.ClusterRaw = f.cluster.Info().ObservabilityName, f.cluster.Info().Name
 	f.hash()
+	if c.tunneling != nil {
+		f.tunnel = &tunnel{filter: f}
+		f.pick.HTTP = true
+	}
 	f.connect()
-	return network.StopIteration
 }
 
-// connect asks for an upstream connection, again if that fails at once.
+// connect asks for an upstream connection, or a tunnel, again if that fails at once.
 func (f *filter) connect() {
 	f.inCall = true
 	for again := true; again; again = f.retry {
 		f.retry = false
-		f.pending = f.cluster.NewConnection(f.down.Dispatcher(), &f.pick, &f.peer)
+		if f.tunnel != nil {
+			f.pending = f.cluster.NewStream(f.down.Dispatcher(), &f.pick, f.tunnel, f.tunnel)
+		} else {
+			f.pending = f.cluster.NewConnection(f.down.Dispatcher(), &f.pick, &f.peer)
+		}
 	}
 	f.inCall = false
 }
 
-// failed ends an attempt to connect.
+// failed says that a pool has no connection, or no stream.
 func (f *filter) failed(why upstream.PoolFailure, reason string, host upstream.Host) {
 	f.pending = nil
 	switch why {
@@ -133,14 +165,24 @@ func (f *filter) failed(why upstream.PoolFailure, reason string, host upstream.H
 		return
 	}
 	f.attempted(host)
-	f.stream.Upstream.FailureReason = reason
 	if why != upstream.LocalConnectionFailure {
 		f.stream.Flags |= streaminfo.UpstreamConnectionFailure
 	}
+	f.attemptFailed(reason)
+}
+
+// attemptFailed makes another attempt, or gives up.
+func (f *filter) attemptFailed(reason string) {
+	f.stream.Upstream.FailureReason = reason
 	switch {
 	case f.attempts >= f.config.maxAttempts:
 		f.cluster.Stats().UpstreamCxConnectAttemptsExceeded.Inc(f.shard())
 		f.fail(streaminfo.UpstreamConnectAttemptsExceeded, connectFailed)
+	case f.config.backoff.base > 0:
+		if f.backoff == nil {
+			f.backoff = f.down.Dispatcher().NewTimer(f.connect)
+		}
+		f.backoff.Enable(f.config.backoff.after(f.attempts, f.down.Dispatcher().Random()))
 	case f.inCall:
 		f.retry = true
 	default:
@@ -167,26 +209,76 @@ func (f *filter) fail(flag streaminfo.Flags, why failure) {
 
 // OnData implements network.ReadFilter.
 func (f *filter) OnData(data *buffer.Buffer, endStream bool) network.FilterStatus {
-	if f.up == nil { // the data waits with the connection
-		return network.StopIteration
+	switch {
+	case f.up != nil:
+		f.send(data, endStream)
+	case f.config.early.allowed:
+		f.receiveEarly(data, endStream)
+	default: // the data waits with the connection
 	}
+	return network.StopIteration
+}
+
+func (f *filter) send(data *buffer.Buffer, endStream bool) {
 	f.stream.Upstream.Bytes.Sent += uint64(data.Len())
 	f.active()
 	f.up.Write(data, endStream)
-	return network.StopIteration
+}
+
+// receive passes what the upstream sent on to the client.
+func (f *filter) receive(data *buffer.Buffer, endStream bool) {
+	f.stream.Upstream.Bytes.Received += uint64(data.Len())
+	f.active()
+	f.down.Write(data, endStream)
+}
+
+// connected says that up takes what the client sends from now on.
+func (f *filter) connected(up outlet) {
+	f.up = up
+	f.armIdle()
+	if f.config.logOnConnected {
+		f.log(format.TcpUpstreamConnected)
+	}
+	if f.down.AboveHighWatermark() {
+		up.ReadDisable(true)
+	}
+	f.sendEarly()
+	if !f.config.early.allowed || f.early.full {
+		f.down.ReadDisable(false)
+	}
+}
+
+// disconnected closes the downstream connection after the upstream is gone. The idle
+// timeout goes on: it ends a downstream that does not take the rest.
+func (f *filter) disconnected(reset bool) {
+	if reset {
+		f.stream.Flags |= streaminfo.UpstreamRemoteReset
+		f.down.Close(network.AbortReset, "")
+		return
+	}
+	f.down.Close(network.FlushWrite, "")
 }
 
 // OnEvent implements network.Callbacks for the downstream connection.
 func (f *filter) OnEvent(e network.Event) {
 	if e == network.Connected {
+		if f.early.until == handshake {
+			f.early.until = immediately
+			f.start()
+		}
 		return
 	}
 	f.downClosed = true
 	disable(f.duration)
 	disable(f.logTimer)
+	disable(f.backoff)
+	f.early.data.Drain(f.early.data.Len())
 	if f.pending != nil {
 		f.pending.Cancel()
 		f.pending = nil
+	}
+	if f.tunnel != nil && f.up == nil {
+		f.tunnel.giveUp()
 	}
 	if f.up != nil {
 		f.closeUp(e)
@@ -229,6 +321,25 @@ func (f *filter) OnWriteBufferLow() {
 		f.cluster.Stats().UpstreamFlowControlResumedReadingTotal.Inc(f.shard())
 		f.up.ReadDisable(false)
 	}
+}
+
+// upstreamHigh stops reading from the client: the upstream takes no more.
+func (f *filter) upstreamHigh() {
+	f.config.stats.pausedReading.Inc(f.shard())
+	f.down.ReadDisable(true)
+}
+
+func (f *filter) upstreamLow() {
+	f.config.stats.resumedReading.Inc(f.shard())
+	f.down.ReadDisable(false)
+}
+
+// armIdle begins the idle timeout, if there is one.
+func (f *filter) armIdle() {
+	if f.config.idleTimeout > 0 && f.idle == nil {
+		f.idle = f.down.Dispatcher().NewTimer(f.idleReached)
+	}
+	f.active()
 }
 
 // active begins the idle timeout anew.

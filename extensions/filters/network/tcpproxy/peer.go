@@ -2,7 +2,6 @@ package tcpproxy
 
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
-	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -12,6 +11,7 @@ import (
 // read filter and callbacks.
 type peer struct {
 	filter *filter
+	conn   network.ClientConnection
 	ending bool // the filter closes both connections itself
 }
 
@@ -29,7 +29,7 @@ func (p *peer) OnConnectionFailure(why upstream.PoolFailure, reason string, host
 // OnConnectionReady implements upstream.ConnectionPoolCallbacks.
 func (p *peer) OnConnectionReady(c network.ClientConnection, host upstream.Host) {
 	f := p.filter
-	f.pending, f.up = nil, c
+	f.pending, p.conn = nil, c
 	f.attempted(host)
 	u, d := &f.stream.Upstream, f.down.Dispatcher()
 	u.LocalAddress, u.ConnectionID = c.Info().Local, c.ID()
@@ -38,17 +38,7 @@ func (p *peer) OnConnectionReady(c network.ClientConnection, host upstream.Host)
 	c.EnableHalfClose(true)
 	c.AddCallbacks(p)
 	c.AddReadFilter(p)
-	if f.config.idleTimeout > 0 {
-		f.idle = d.NewTimer(f.idleReached)
-		f.active()
-	}
-	if f.config.logOnConnected {
-		f.log(format.TcpUpstreamConnected)
-	}
-	if f.down.AboveHighWatermark() {
-		c.ReadDisable(true)
-	}
-	f.down.ReadDisable(false)
+	f.connected(c)
 }
 
 // InitializeRead implements network.ReadFilter.
@@ -59,10 +49,7 @@ func (p *peer) OnNewConnection() network.FilterStatus { return network.Continue 
 
 // OnData implements network.ReadFilter.
 func (p *peer) OnData(data *buffer.Buffer, endStream bool) network.FilterStatus {
-	f := p.filter
-	f.stream.Upstream.Bytes.Received += uint64(data.Len())
-	f.active()
-	f.down.Write(data, endStream)
+	p.filter.receive(data, endStream)
 	return network.StopIteration
 }
 
@@ -72,7 +59,6 @@ func (p *peer) OnEvent(e network.Event) {
 	if e == network.Connected {
 		return
 	}
-	c := f.up
 	f.up = nil
 	if f.flushing {
 		f.config.stats.flushActive.Dec(f.shard())
@@ -82,29 +68,14 @@ func (p *peer) OnEvent(e network.Event) {
 		return
 	}
 	u := &f.stream.Upstream
-	u.CloseType, u.LocalCloseReason = c.Info().CloseType, c.Info().LocalCloseReason
-	if p.ending {
-		return
+	u.CloseType, u.LocalCloseReason = p.conn.Info().CloseType, p.conn.Info().LocalCloseReason
+	if !p.ending {
+		f.disconnected(u.CloseType == streaminfo.CloseRemoteReset)
 	}
-	// The idle timeout goes on: it ends a downstream that does not take the rest.
-	if u.CloseType == streaminfo.CloseRemoteReset {
-		f.stream.Flags |= streaminfo.UpstreamRemoteReset
-		f.down.Close(network.AbortReset, "")
-		return
-	}
-	f.down.Close(network.FlushWrite, "")
 }
 
-// OnWriteBufferHigh implements network.Callbacks: the upstream takes no more.
-func (p *peer) OnWriteBufferHigh() {
-	f := p.filter
-	f.config.stats.pausedReading.Inc(f.shard())
-	f.down.ReadDisable(true)
-}
+// OnWriteBufferHigh implements network.Callbacks.
+func (p *peer) OnWriteBufferHigh() { p.filter.upstreamHigh() }
 
 // OnWriteBufferLow implements network.Callbacks.
-func (p *peer) OnWriteBufferLow() {
-	f := p.filter
-	f.config.stats.resumedReading.Inc(f.shard())
-	f.down.ReadDisable(false)
-}
+func (p *peer) OnWriteBufferLow() { p.filter.upstreamLow() }

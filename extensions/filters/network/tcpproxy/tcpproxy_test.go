@@ -104,7 +104,7 @@ func newBenchAnswering(t *testing.T, text string, answers []upstream.PoolFailure
 	}
 	var errs conf.Errors
 	b.build = Factory{}.BuildNetworkFilter(msg, extension.NetworkContext{Context: extension.Context{
-		Stats: b.stats, Clusters: clusters{"c": b.cluster}, AccessLogs: httpfilter.Loggers{b}}}, conf.Path{}, &errs)
+		Stats: b.stats, Clusters: clusters{"c": b.cluster}, AccessLogs: httpfilter.Loggers{b}, Formats: httpfilter.Formats{}}}, conf.Path{}, &errs)
 	if errs.Err() != nil {
 		t.Fatal(errs)
 	}
@@ -449,7 +449,18 @@ func TestConfigErrors(t *testing.T) {
 			"weighted_clusters.clusters[0].name: must not be empty\nweighted_clusters.clusters[0].weight: must be greater than 0"},
 		{plain + `max_connect_attempts {value: 0}`, "max_connect_attempts: must be greater than 0"},
 		{plain + `max_downstream_connection_duration {nanos: 1}`, "max_downstream_connection_duration: must be at least 1ms, is 1ns"},
-		{plain + `tunneling_config {hostname: "x"}`, "tunneling_config: field tunneling_config is not implemented"},
+		{plain + `on_demand {}`, "on_demand: field on_demand is not implemented"},
+		{plain + `tunneling_config {post_path: "/"}`,
+			"tunneling_config.hostname: must not be empty\ntunneling_config.post_path: Can't set a post path when POST method isn't used"},
+		{plain + `tunneling_config {hostname: "%NONE%"}`, "tunneling_config.hostname: unknown operator NONE"},
+		{plain + `tunneling_config {hostname: "a" headers_to_add {header {key: "host"}}}`,
+			"tunneling_config.headers_to_add[0].header.key: :-prefixed or host headers may not be modified"},
+		{plain + `upstream_connect_mode: ON_DOWNSTREAM_DATA`,
+			"max_early_data_bytes: must be set when upstream_connect_mode is not IMMEDIATE"},
+		{plain + `upstream_connect_mode: 9 max_early_data_bytes {}`, "upstream_connect_mode: 9 is not a mode"},
+		{plain + `backoff_options {}`, "backoff_options.base_interval: must be set"},
+		{plain + `backoff_options {base_interval {seconds: 2} max_interval {seconds: 1}}`,
+			"backoff_options.max_interval: must not be less than base_interval"},
 		{plain + `hash_policy {} hash_policy {}`, "hash_policy: must not have more than one policy\nhash_policy[0]: one of source_ip, filter_state is required"},
 		{plain + `hash_policy {filter_state {}}`, "hash_policy[0].filter_state.key: must not be empty"},
 	} {
@@ -458,7 +469,7 @@ func TestConfigErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		var errs conf.Errors
-		build := Factory{}.BuildNetworkFilter(msg, extension.NetworkContext{Context: extension.Context{AccessLogs: httpfilter.Loggers{}}}, conf.Path{}, &errs)
+		build := Factory{}.BuildNetworkFilter(msg, extension.NetworkContext{Context: extension.Context{AccessLogs: httpfilter.Loggers{}, Formats: httpfilter.Formats{}}}, conf.Path{}, &errs)
 		if build != nil || errs.Error() != strings.ReplaceAll(c.want, "\n: ", "\n") {
 			t.Errorf("%s: got %s", c.config, errs)
 		}
