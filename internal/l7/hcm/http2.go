@@ -1,6 +1,7 @@
 package hcm
 
 import (
+	"math/bits"
 	"time"
 
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -47,6 +48,9 @@ type http2 struct {
 	// Requests that are over, and those of them that the client gave up at once.
 	over, premature uint64
 	abused          bool // too many of those
+
+	resets  uint64    // RST_STREAM that the client may send
+	counted time.Time // when resets grew
 }
 
 var (
@@ -61,9 +65,28 @@ var (
 func newHTTP2(m *manager) *http2 {
 	x := &http2{m: m}
 	x.redispatch = x.dispatchAgain
+	x.resets, x.counted = m.cfg.http2.StreamResetBurst, m.d.Now()
 	x.Init(x, x, &m.cfg.http2, m.cfg.http2Stats(), m.shard, &m.out)
 	x.keepAlive.Start(m.d, m.cfg.keepAlive, pinger{x}, x.onKeepAliveTimeout)
 	return x
+}
+
+// AllowsReset implements h2.ServerCallbacks. As with nghttp2 whole seconds count.
+func (x *http2) AllowsReset() bool {
+	s := &x.m.cfg.http2
+	if seconds := x.m.d.Now().Sub(x.counted) / time.Second; seconds > 0 {
+		x.counted = x.counted.Add(seconds * time.Second)
+		if high, gained := bits.Mul64(uint64(seconds), s.StreamResetRate); high > 0 || gained >= s.StreamResetBurst-x.resets {
+			x.resets = s.StreamResetBurst
+		} else {
+			x.resets += gained
+		}
+	}
+	if x.resets == 0 {
+		return false
+	}
+	x.resets--
+	return true
 }
 
 // A pinger pings the client.

@@ -19,6 +19,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 	testfilter "github.com/nuncio-proxy/nuncio/testkit/httpfilter"
+	"github.com/nuncio-proxy/nuncio/testkit/loop"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
 )
 
@@ -443,4 +444,25 @@ func randomHTTP2(t *testing.T, seed uint64) {
 	}
 	p.conn.remoteClose()
 	p.do([]string{"ended"})
+}
+
+// TestResetRate lets a client reset as many streams as the burst says, and as many more
+// as the rate says for each second.
+func TestResetRate(t *testing.T) {
+	now := loop.New(1)
+	m := &manager{d: now, cfg: &config{http2: h2.Settings{StreamResetBurst: 5, StreamResetRate: 2}}}
+	x := &http2{m: m, resets: 5, counted: now.Now()}
+	for i, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 5}, {0, 0}, {900 * time.Millisecond, 0}, {200 * time.Millisecond, 2}, {2 * time.Second, 4}, {time.Hour, 5}} {
+		now.Advance(c.after)
+		n := 0
+		for x.AllowsReset() {
+			n++
+		}
+		if n != c.want {
+			t.Errorf("%d: %d resets are allowed, want %d", i, n, c.want)
+		}
+	}
 }

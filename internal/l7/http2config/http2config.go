@@ -21,6 +21,7 @@ func Fields() conf.Fields {
 		"max_consecutive_inbound_frames_with_empty_payload", "max_inbound_priority_frames_per_stream",
 		"max_inbound_window_update_frames_per_data_frame_sent", "stream_error_on_invalid_http_messaging",
 		"override_stream_error_on_invalid_http_message", "custom_settings_parameters", "max_header_field_size_kb", "connection_keepalive",
+		"stream_reset_burst", "stream_reset_rate", "disallow_obs_text", "enable_huffman_encoding",
 		// There is one codec.
 		"use_oghttp2_codec",
 	}}
@@ -46,6 +47,19 @@ func Parse(msg *corev3.Http2ProtocolOptions, s *h2.Settings, path conf.Path, err
 	s.AllowConnect, s.AllowMetadata = msg.GetAllowConnect(), msg.GetAllowMetadata()
 	if msg.GetMaxMetadataSize() != nil {
 		s.MaxMetadataSize = int(msg.GetMaxMetadataSize().GetValue())
+	}
+	if v := msg.GetStreamResetBurst(); v != nil {
+		s.StreamResetBurst = v.GetValue()
+	}
+	if v := msg.GetStreamResetRate(); v != nil {
+		s.StreamResetRate = v.GetValue()
+	}
+	s.DisallowObsText = msg.GetDisallowObsText().GetValue()
+	if v := msg.GetEnableHuffmanEncoding(); v != nil {
+		s.Huffman = h2.HuffmanNever
+		if v.GetValue() {
+			s.Huffman = h2.HuffmanAlways
+		}
 	}
 	s.StreamErrorOnInvalidMessaging = msg.GetStreamErrorOnInvalidHttpMessaging()
 	if override := msg.GetOverrideStreamErrorOnInvalidHttpMessage(); override != nil {

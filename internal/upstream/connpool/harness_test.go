@@ -135,7 +135,7 @@ func newHarness(l limits, log func(string, ...any)) *harness {
 	ahead := Preconnect{Ratio: l.preconnect, Skipped: h.metrics.counters["skipped"], Eligible: func(*host.Host) bool { return !l.ineligible }}
 	h.pool = New(&Config{
 		Preconnect: ahead,
-		Dial: h.dial, HTTP1: &settings, IdleTimeout: l.idle,
+		Dial:       h.dial, HTTP1: &settings, IdleTimeout: l.idle,
 		Protocol: l.protocol, HTTP2: &settings2, HTTP2Stats: func() *h2.Stats { return stats2 }, KeepAlive: l.keepAlive,
 		TransportKey: func(_ transport.Host, o *transport.Options) string { return o.ServerName }, MaxConnectionDuration: l.duration,
 		MaxRequestsPerConnection: l.perConnection, MaxConnectionsPerHost: [2]int64{l.perHost, l.perHost},

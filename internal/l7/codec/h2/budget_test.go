@@ -38,6 +38,7 @@ func (q *quick) Redispatch()                                              {}
 func (q *quick) OnStreamEnd(codec.ResponseDecoder)                        { q.ended++ }
 func (q *quick) OnGoAway(uint32, ErrorCode)                               {}
 func (q *quick) OnSettings()                                              {}
+func (q *quick) AllowsReset() bool                                        { return true }
 func (q *quick) OnPingAck(uint64)                                         {}
 
 func (q *quick) DecodeHeaders(bool) {

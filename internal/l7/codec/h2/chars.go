@@ -138,3 +138,13 @@ func parseLength(s string) (n int64, ok bool) {
 	}
 	return n, true
 }
+
+// hasObsText reports whether s has bytes that are not ASCII.
+func hasObsText(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return true
+		}
+	}
+	return false
+}

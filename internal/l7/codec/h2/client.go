@@ -164,6 +164,9 @@ func (c *clientSide) onSettings() { c.callbacks.OnSettings() }
 // onPingAck implements side.
 func (c *clientSide) onPingAck(data uint64) { c.callbacks.OnPingAck(data) }
 
+// allowsReset implements side.
+func (c *clientSide) allowsReset() bool { return true }
+
 // onEnd implements side.
 func (c *clientSide) onEnd(s *stream) {
 	if i := slices.Index(c.unopened, s); i >= 0 {

@@ -24,6 +24,8 @@ type side interface {
 	onGoAway(last uint32, code ErrorCode)
 	onSettings()
 	onPingAck(data uint64)
+	// allowsReset is called for each RST_STREAM. It reports false if there are too many.
+	allowsReset() bool
 	// onEnd is called when a stream has ended.
 	onEnd(s *stream)
 	// end ends all streams.
@@ -90,6 +92,7 @@ func (c *connection) init(side side, flow Flow, settings *Settings, stats *Stats
 	c.hpack.Init(settings.HeaderTableSize)
 	c.writer.out = out
 	c.writer.hpack.Init()
+	c.writer.hpack.SetHuffman(settings.Huffman)
 	c.writer.pending.init(flow, settings, out)
 	c.inbound.init(settings)
 }

@@ -202,7 +202,7 @@ func (c *connection) onRSTStream(p []byte) *codec.Error {
 			c.stats.RxReset.Inc(c.shard) // both sides at once
 		}
 		c.closed.add(id)
-		return nil
+		return c.checkResets()
 	}
 	c.stats.RxReset.Inc(c.shard)
 	c.meterFrame(s)
@@ -220,7 +220,14 @@ func (c *connection) onRSTStream(p []byte) *codec.Error {
 		}
 	}
 	c.abort(s, reason)
-	return nil
+	return c.checkResets()
+}
+
+func (c *connection) checkResets() *codec.Error {
+	if c.side.allowsReset() {
+		return nil
+	}
+	return c.goAwayError(InternalError, "")
 }
 
 // meterFrame counts a frame that is not DATA.

@@ -46,6 +46,9 @@ type ServerCallbacks interface {
 	codec.ServerCallbacks
 	// OnPingAck is called for the answer to a Ping.
 	OnPingAck(data uint64)
+	// AllowsReset is called for each RST_STREAM. If it reports false the client has sent too
+	// many of them, and the connection ends: see Settings.StreamResetBurst.
+	AllowsReset() bool
 }
 
 // A Stream is what the encoders of this package are besides codec.Stream.

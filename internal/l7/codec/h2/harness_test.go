@@ -102,6 +102,7 @@ type user struct {
 	streams map[string]*exchanger
 	count   int
 	dead    bool
+	resets  int // that are allowed
 	// opened and headers are called with a stream of the peer's that begins.
 	opened, headers func(*exchanger)
 	// ended is called for a client's stream.
@@ -110,7 +111,7 @@ type user struct {
 }
 
 func newUser(isServer bool, s Settings) *user {
-	u := &user{scope: newScope(), streams: map[string]*exchanger{}}
+	u := &user{scope: newScope(), streams: map[string]*exchanger{}, resets: int(s.StreamResetBurst)}
 	if isServer {
 		u.server = NewServer(u, u, &s, NewStats(u.scope), stats.Any, &u.out)
 	} else {
@@ -145,6 +146,12 @@ func (u *user) note(format string, args ...any) {
 func (u *user) OnGoAway(last uint32, code ErrorCode) { u.note("* goaway last=%d code=%d", last, code) }
 func (u *user) OnSettings()                          { u.note("* settings: %d streams", u.client.MaxStreams()) }
 func (u *user) OnPingAck(data uint64)                { u.note("* ping ack %d", data) }
+
+// AllowsReset implements ServerCallbacks.
+func (u *user) AllowsReset() bool {
+	u.resets--
+	return u.resets >= 0
+}
 
 func (u *user) OnStreamEnd(d codec.ResponseDecoder) {
 	e := d.(*exchanger)

@@ -34,6 +34,7 @@ const (
 type section struct {
 	maxSize, maxCount, maxField int
 	underscores                 UnderscoreAction
+	noObsText                   bool
 	allowConnect                bool
 
 	kind    kind
@@ -54,7 +55,7 @@ type section struct {
 func (f *section) init(s *Settings) {
 	*f = section{
 		maxSize: s.maxHeaders(), maxCount: s.MaxHeaders, maxField: s.MaxHeaderFieldKB << 10,
-		underscores: s.Underscores, allowConnect: s.AllowConnect,
+		underscores: s.Underscores, noObsText: s.DisallowObsText, allowConnect: s.AllowConnect,
 	}
 }
 
@@ -174,7 +175,7 @@ func (f *section) addRegular(field hpack.Field) {
 	case field.ID == httpmsg.Unknown && !isLowerToken(field.Name):
 		f.fail(faultField, "invalid header name")
 		return
-	case !isValue(field.Value):
+	case !isValue(field.Value), f.noObsText && hasObsText(field.Value):
 		f.fail(faultField, "invalid header value")
 		return
 	case f.kind == isRequest && f.underscores != AllowUnderscores && strings.IndexByte(field.Name, '_') >= 0:

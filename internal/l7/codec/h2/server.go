@@ -160,6 +160,12 @@ func (c *serverSide) onPingAck(data uint64) {
 	}
 }
 
+// allowsReset implements side.
+func (c *serverSide) allowsReset() bool {
+	cb, ok := c.callbacks.(ServerCallbacks)
+	return !ok || cb.AllowsReset()
+}
+
 // onEnd implements side.
 func (c *serverSide) onEnd(*stream) {}
 

@@ -1,5 +1,7 @@
 package h2
 
+import "github.com/nuncio-proxy/nuncio/internal/l7/codec/h2/hpack"
+
 // An UnderscoreAction says what becomes of request headers with an underscore in
 // their name (headers_with_underscores_action).
 type UnderscoreAction uint8
@@ -67,9 +69,25 @@ type Settings struct {
 	MaxInboundPriorityFramesPerStream            int
 	MaxInboundWindowUpdateFramesPerDataFrameSent int
 
+	// StreamResetBurst is how many RST_STREAM a client may send at once, StreamResetRate how
+	// many more in each second (stream_reset_burst, stream_reset_rate). The owner of the
+	// connection counts them, since the codec has no clock.
+	StreamResetBurst, StreamResetRate uint64
+	// DisallowObsText takes bytes from 0x80 on in header values for an error
+	// (disallow_obs_text).
+	DisallowObsText bool
+	// Huffman is how header blocks are written (enable_huffman_encoding).
+	Huffman hpack.Huffman
+
 	// Underscores says what becomes of header names with underscores. Server only.
 	Underscores UnderscoreAction
 }
+
+// The values of Settings.Huffman.
+const (
+	HuffmanAlways = hpack.HuffmanAlways
+	HuffmanNever  = hpack.HuffmanNever
+)
 
 // The limits that Envoy has when nothing is configured.
 const (
@@ -87,6 +105,8 @@ const (
 	DefaultMaxConsecutiveEmptyInboundFrames             = 1
 	DefaultMaxInboundPriorityFramesPerStream            = 100
 	DefaultMaxInboundWindowUpdateFramesPerDataFrameSent = 10
+	DefaultStreamResetBurst                             = 1000
+	DefaultStreamResetRate                              = 33
 )
 
 // ServerDefaults are the Settings of a listener that configures nothing.
@@ -109,6 +129,7 @@ func ClientDefaults() Settings {
 		MaxConsecutiveEmptyInboundFrames:             DefaultMaxConsecutiveEmptyInboundFrames,
 		MaxInboundPriorityFramesPerStream:            DefaultMaxInboundPriorityFramesPerStream,
 		MaxInboundWindowUpdateFramesPerDataFrameSent: DefaultMaxInboundWindowUpdateFramesPerDataFrameSent,
+		StreamResetBurst:                             DefaultStreamResetBurst, StreamResetRate: DefaultStreamResetRate,
 	}
 }
 

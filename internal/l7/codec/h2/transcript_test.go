@@ -213,6 +213,10 @@ func (p *player) set(name string, args []string) {
 		s.MaxHeaderFieldKB = n
 	case "underscores":
 		s.Underscores = UnderscoreAction(n)
+	case "resets":
+		s.StreamResetBurst = uint64(n)
+	case "no_obs_text":
+		s.DisallowObsText = true
 	case "unsent":
 		p.user.unsent = n
 	default:

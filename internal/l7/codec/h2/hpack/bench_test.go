@@ -19,7 +19,7 @@ func BenchmarkDecode(b *testing.B) {
 	later := encode(&e, typicalRequest)
 	var literals []byte
 	for _, f := range typicalRequest {
-		literals = appendLiteral(literals, 0, 4, 0, f.Name, f.Value)
+		literals = appendLiteral(literals, 0, 4, 0, f.Name, f.Value, false)
 	}
 	emit := func(Field) error { return nil }
 	for _, bench := range []struct {

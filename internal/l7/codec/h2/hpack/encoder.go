@@ -17,13 +17,27 @@ type Encoder struct {
 	buckets  []uint16 // by hash of the name: low bits of the number of its newest entry
 	smallest uint32   // size that was set since the last block, if update
 	update   bool     // the size was set since the last block
+	huffman  Huffman
 }
+
+// Huffman says which literals are written by the Huffman code, if they are shorter by it.
+type Huffman uint8
+
+// The choices. Only what is added to the table, and so sent once, is usually worth it.
+const (
+	HuffmanIndexed Huffman = iota
+	HuffmanAlways
+	HuffmanNever
+)
 
 // Init prepares e, with the default table size.
 func (e *Encoder) Init() {
 	*e = Encoder{}
 	e.table.max = DefaultTableSize
 }
+
+// SetHuffman chooses what is written by the Huffman code. Init chooses HuffmanIndexed.
+func (e *Encoder) SetHuffman(h Huffman) { e.huffman = h }
 
 // SetMaxTableSize bounds the table by n: the peer's SETTINGS_HEADER_TABLE_SIZE, or
 // ours if lower. It may be called between blocks only.
@@ -68,11 +82,11 @@ func (e *Encoder) Append(dst []byte, id httpmsg.ID, name, value string, sensitiv
 		return appendInteger(dst, 0x80, 7, uint32(index))
 	}
 	if how == never {
-		return appendLiteral(dst, 0x10, 4, uint32(index), name, value)
+		return appendLiteral(dst, 0x10, 4, uint32(index), name, value, e.huffman == HuffmanAlways)
 	}
 	size := entrySize(name, value)
 	if how == without || size > uint64(e.table.max)/4*3 {
-		return appendLiteral(dst, 0, 4, uint32(index), name, value)
+		return appendLiteral(dst, 0, 4, uint32(index), name, value, e.huffman == HuffmanAlways)
 	}
 	bucket, tag := hash(name), hash(value)
 	place, both := e.find(bucket, tag, id, name, value)
@@ -82,7 +96,7 @@ func (e *Encoder) Append(dst []byte, id httpmsg.ID, name, value string, sensitiv
 	if index == 0 {
 		index = int(place)
 	}
-	dst = appendLiteral(dst, 0x40, 6, uint32(index), name, value)
+	dst = appendLiteral(dst, 0x40, 6, uint32(index), name, value, e.huffman != HuffmanNever)
 	e.add(bucket, tag, id, name, value)
 	return dst
 }
@@ -196,10 +210,8 @@ func indexingOf(id httpmsg.ID, name, value string) indexing {
 }
 
 // appendLiteral appends a field whose name is at index, or spelled out if that is 0.
-// Only what is added to the table, and so sent once, is worth the Huffman code.
-func appendLiteral(dst []byte, kind byte, prefix uint, index uint32, name, value string) []byte {
+func appendLiteral(dst []byte, kind byte, prefix uint, index uint32, name, value string, huffman bool) []byte {
 	dst = appendInteger(dst, kind, prefix, index)
-	huffman := kind == 0x40
 	if index == 0 {
 		dst = appendString(dst, name, huffman)
 	}

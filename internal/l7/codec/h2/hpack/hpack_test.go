@@ -343,3 +343,26 @@ func TestManyEntries(t *testing.T) {
 		}
 	}
 }
+
+// TestHuffman sees who is worth the Huffman code.
+func TestHuffman(t *testing.T) {
+	block := func(h Huffman, name, value string) string {
+		var e Encoder
+		e.Init()
+		e.SetHuffman(h)
+		return string(e.Append(nil, httpmsg.Lookup(name), name, value, false))
+	}
+	const value = "wwwwwwwwww"
+	for _, c := range []struct {
+		huffman Huffman
+		name    string
+		plain   bool
+	}{
+		{HuffmanIndexed, "x-a", false}, {HuffmanAlways, "x-a", false}, {HuffmanNever, "x-a", true},
+		{HuffmanIndexed, "etag", true}, {HuffmanAlways, "etag", false}, {HuffmanNever, "etag", true},
+	} {
+		if got := strings.Contains(block(c.huffman, c.name, value), value); got != c.plain {
+			t.Errorf("%d: %s is plain: %v", c.huffman, c.name, got)
+		}
+	}
+}
