@@ -65,6 +65,7 @@ func TestNormalize(t *testing.T) {
 		"x-envoy-expected-rq-timeout-ms: 14993\r\n":          "x-envoy-expected-rq-timeout-ms: 15000 less what has passed\r\n",
 		"127.0.0.1:4711 127.0.0.1:47110 127.0.0.1:47":        "{up} {client} 127.0.0.1:47",
 		`"port_value": 4711, "port_value": 80`:               `"port_value": {up}, "port_value": 80`,
+		"x-forwarded-port: 4711\r\n":                         "x-forwarded-port: {up}\r\n",
 		"invalid path. admin commands are:\n  /x: y\n":       "invalid path. admin commands are:\nLIST",
 		"FieldMask goo.gle/debugstr    \n":                   "FieldMask goo.gle/debug \n",
 		`"last_updated": "2026-01-01T00:00:00Z"`:             `"last_updated": "NOW"`,

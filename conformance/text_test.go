@@ -99,7 +99,7 @@ func wireText(b []byte) string {
 
 var (
 	address   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
-	portValue = regexp.MustCompile(`("port_value": )(\d+)`)
+	portValue = regexp.MustCompile(`(?m)("port_value": |^x-forwarded-port: )(\d+)`)
 	date      = regexp.MustCompile(`(?im)^(date: )([A-Z][a-z]{2}, [^\r\n]*GMT)`)
 	// What is left of the default timeout of a route when a request is tried again.
 	timeLeft    = regexp.MustCompile(`(?m)^(x-envoy-expected-rq-timeout-ms: )1[34]\d{3}\b`)

@@ -39,7 +39,7 @@ func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) decision
 		return decision{refused: true, why: "no retries left"}
 	}
 	r.remaining--
-	limits := f.cluster.Resources(f.forward.Priority)
+	limits := r.limits
 	if !limits.AcquireRetry() {
 		s.UpstreamRqRetryOverflow.Inc(f.shard)
 		f.named.countRetry(f.shard, retryOverflow)
@@ -57,8 +57,6 @@ func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) decision
 		r.release()
 		return decision{why: "runtime upstream.use_retry is off"}
 	}
-	s.UpstreamRqRetry.Inc(f.shard)
-	f.named.countRetry(f.shard, retryMade)
 	r.waiting, r.late = true, late
 	after := f.backoff(response)
 	arm(f.d, &f.timers.retry, f, (*filter).onBackoff, after)
@@ -69,14 +67,13 @@ func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) decision
 // asks for, if the policy heeds that and it is more than a millisecond, or else a random
 // time.
 func (f *filter) backoff(response *httpmsg.Headers) time.Duration {
-	s := f.cluster.Stats()
+	f.retry.rateLimited = false
 	if p := f.policies.Retry; response != nil && p != nil && p.RateLimited != nil {
 		if d, ok := resetInterval(p.RateLimited, response, f.d.Now()); ok && d.Milliseconds() > 1 {
-			s.UpstreamRqRetryBackoffRatelimited.Inc(f.shard)
+			f.retry.rateLimited = true
 			return d + time.Duration(f.d.Random()%uint64(max(d.Milliseconds()/2, 1)))*time.Millisecond
 		}
 	}
-	s.UpstreamRqRetryBackoffExponential.Inc(f.shard)
 	return f.retry.nextBackoff(f.d.Random())
 }
 
@@ -147,10 +144,23 @@ func (f *filter) onBackoff() {
 		f.pick.Retry = f
 	}
 	f.refreshCluster()
+	f.countRetry()
 	f.nextAttempt()
 	f.describeCluster()
 	f.refreshRequestHeaders()
 	f.attempt.repeat()
+}
+
+// countRetry counts a retry for the cluster that it goes to.
+func (f *filter) countRetry() {
+	s := f.cluster.Stats()
+	s.UpstreamRqRetry.Inc(f.shard)
+	f.named.countRetry(f.shard, retryMade)
+	if f.retry.rateLimited {
+		s.UpstreamRqRetryBackoffRatelimited.Inc(f.shard)
+	} else {
+		s.UpstreamRqRetryBackoffExponential.Inc(f.shard)
+	}
 }
 
 // refreshCluster looks for the cluster anew: the policy may want another one, and it

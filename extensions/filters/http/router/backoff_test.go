@@ -86,6 +86,11 @@ func TestRefreshedCluster(t *testing.T) {
 		if refresh && b.stream.Info.Upstream.ClusterRaw != "b" {
 			t.Errorf("cluster %s", b.stream.Info.Upstream.ClusterRaw)
 		}
+		counted := "cluster.a.upstream_rq_retry=1"
+		if refresh {
+			counted = "cluster.b.upstream_rq_retry=1"
+		}
+		b.wantStats(counted)
 		b.stream.Leave()
 		other.Forget()
 	}

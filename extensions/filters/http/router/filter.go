@@ -105,7 +105,8 @@ func (f *filter) Reset() {
 	clear(f.pool[1:])
 	f.pool = f.pool[:1]
 	f.pool[0].forget()
-	f.request = request{attempt: f.pool[0]}
+	f.request = request{}
+	f.attempt = f.pool[0]
 }
 
 // DecodeHeaders implements httpfilter.DecoderFilter.

@@ -18,16 +18,19 @@ type retryState struct {
 	interval, maxInterval time.Duration
 	// statusCodes and headerNames are the lists that came with the request.
 	statusCodes, headerNames string
+	// limits are the circuit breakers of retries: those of the first cluster.
+	limits *upstream.Resources
 	// held is the circuit breaker in which this request counts as a retry, if it does.
 	held *upstream.Resources
 	// waiting is set from the decision to retry until the next attempt, late when that
-	// is because of a timeout.
-	waiting, late bool
+	// is because of a timeout, rateLimited when the response said when it is to be.
+	waiting, late, rateLimited bool
 }
 
 // begin reads the policy and the request headers, which it removes.
 func (r *retryState) begin(f *filter) {
 	h, p := f.headers, f.policies.Retry
+	r.limits = f.cluster.Resources(f.forward.Priority)
 	if p != nil {
 		r.on, r.remaining = p.On, p.NumRetries
 	} else {
