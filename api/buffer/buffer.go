@@ -199,7 +199,9 @@ func (b *Buffer) addBlock() {
 		b.head = 0
 	}
 	blk := b.pool.get()
-	b.segs = append(b.segs, segment{block: blk, data: blk[:0]})
+	b.segs = append(b.segs, segment{}) // filled in place: a copy would wait for its parts
+	s := &b.segs[len(b.segs)-1]
+	s.block, s.data = blk, blk[:0]
 }
 
 // extend takes n bytes that were written at the tail of the last segment into it.

@@ -89,7 +89,9 @@ func (h *Headers) Add(name, value string) { h.add(Lookup(name), name, value) }
 func (h *Headers) AddID(id ID, value string) { h.add(id, names[id], value) }
 
 func (h *Headers) add(id ID, name, value string) {
-	h.fields = append(h.fields, Field{name, value, id})
+	h.fields = append(h.fields, Field{}) // filled in place: a copy would wait for its parts
+	f := &h.fields[len(h.fields)-1]
+	f.Name, f.Value, f.id = name, value, id
 	h.size += len(name) + len(value)
 	if id != Unknown && h.first[id] == 0 {
 		h.first[id] = uint16(len(h.fields))

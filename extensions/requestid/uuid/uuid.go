@@ -1,6 +1,9 @@
 package uuid
 
 import (
+	"encoding/binary"
+	"encoding/hex"
+
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
@@ -39,23 +42,14 @@ func (*ids) SetInResponse(response, request *httpmsg.Headers) {
 
 // random returns a random UUID (RFC 9562, version 4), cut from the arena of h.
 func random(h *httpmsg.Headers, hi, lo uint64) string {
-	const hex = "0123456789abcdef"
-	hi = hi&^0xf000 | 0x4000
-	lo = lo&^(0xc<<60) | 0x8<<60
-	var id [textLen]byte
-	at := 0
-	for i := range 32 {
-		switch at {
-		case 8, 13, 18, 23:
-			id[at] = '-'
-			at++
-		}
-		word := hi
-		if i >= 16 {
-			word = lo
-		}
-		id[at] = hex[word>>(60-4*(i%16))&15]
-		at++
-	}
+	var bits [16]byte
+	binary.BigEndian.PutUint64(bits[:8], hi&^0xf000|0x4000)
+	binary.BigEndian.PutUint64(bits[8:], lo&^(0xc<<60)|0x8<<60)
+	id := [textLen]byte{8: '-', 13: '-', 18: '-', 23: '-'}
+	hex.Encode(id[:8], bits[:4])
+	hex.Encode(id[9:13], bits[4:6])
+	hex.Encode(id[14:18], bits[6:8])
+	hex.Encode(id[19:23], bits[8:10])
+	hex.Encode(id[24:], bits[10:])
 	return h.String(id[:])
 }

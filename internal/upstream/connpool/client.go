@@ -77,15 +77,6 @@ func (c *client) begin(h upstream.ResponseHandler) upstream.RequestStream {
 	return c.protocol.begin(h)
 }
 
-// streamConnection describes the connection to its latest request.
-func (c *client) streamConnection() upstream.StreamConnection {
-	info := c.conn.Info()
-	return upstream.StreamConnection{
-		ID: c.conn.ID(), Local: info.Local, Remote: info.Remote, TLS: info.TLS,
-		Reused: c.streams > 1, ConnectStart: c.start, ConnectEnd: c.up,
-	}
-}
-
 // write sends what the codec made.
 func (c *client) write() {
 	if c.out.Len() > 0 {

@@ -37,8 +37,9 @@ func (p *http1) greet() {}
 
 func (p *http1) begin(h upstream.ResponseHandler) upstream.RequestStream {
 	s := &p.stream
-	*s = http1Stream{stream: stream{c: p.client, handler: h, active: true, connection: p.streamConnection()}, p: p}
-	s.connection.Version = httpmsg.HTTP11
+	*s = http1Stream{}
+	s.p = p
+	s.init(p.client, h, httpmsg.HTTP11)
 	p.lastResponse, p.malformed = false, false
 	s.encoder = p.codec.NewStream(s)
 	return s

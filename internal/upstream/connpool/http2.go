@@ -66,8 +66,9 @@ func (p *http2) onKeepAliveTimeout() {
 func (p *http2) begin(h upstream.ResponseHandler) upstream.RequestStream {
 	p.keepAlive.OnStreamBegins()
 	s := p.newStream()
-	*s = http2Stream{stream: stream{c: p.client, handler: h, active: true, connection: p.streamConnection()}, p: p}
-	s.connection.Version = httpmsg.HTTP2
+	*s = http2Stream{}
+	s.p = p
+	s.init(p.client, h, httpmsg.HTTP2)
 	s.encoder = p.codec.NewStream(s)
 	if p.spent() {
 		p.pool.config.Stats.UpstreamCxMaxRequests.Inc(p.worker.d.Shard())

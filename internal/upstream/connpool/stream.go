@@ -27,6 +27,14 @@ var (
 	_ codec.ResponseDecoder  = (*stream)(nil)
 )
 
+// init makes the latest request of c out of an empty stream, in place: it is large.
+func (s *stream) init(c *client, h upstream.ResponseHandler, v httpmsg.Version) {
+	s.c, s.handler, s.active = c, h, true
+	to, info := &s.connection, c.conn.Info()
+	to.ID, to.Local, to.Remote, to.TLS, to.Version = c.conn.ID(), info.Local, info.Remote, info.TLS, v
+	to.Reused, to.ConnectStart, to.ConnectEnd = c.streams > 1, c.start, c.up
+}
+
 // end stops counting the request.
 func (s *stream) end() {
 	s.active, s.handler = false, nil

@@ -46,7 +46,7 @@ type connection struct {
 	reader  reader
 	hpack   hpack.Decoder
 	section section
-	emit    func(hpack.Field) error // section.add, made once
+	emit    func(*hpack.Field) error // section.add, made once
 	writer  writer
 	inbound inbound
 
@@ -249,11 +249,26 @@ func (c *connection) open(s *stream, id uint32) {
 	c.stats.StreamsActive.Inc(c.shard)
 }
 
-func byID(s *stream, id uint32) int { return int(int64(s.id) - int64(id)) }
+// search returns the place of the first open stream whose id is not below id. Most often
+// that is the oldest one, or none.
+func (c *connection) search(id uint32) int {
+	low, high := 0, len(c.streams)
+	if high == 0 || c.streams[high-1].id < id {
+		return high
+	}
+	for probe := 0; low < high; probe = (low + high) / 2 {
+		if c.streams[probe].id < id {
+			low = probe + 1
+		} else {
+			high = probe
+		}
+	}
+	return low
+}
 
 // find returns the open stream with that id, nil if there is none.
 func (c *connection) find(id uint32) *stream {
-	if i, ok := slices.BinarySearchFunc(c.streams, id, byID); ok {
+	if i := c.search(id); i < len(c.streams) && c.streams[i].id == id {
 		return c.streams[i]
 	}
 	return nil
@@ -262,7 +277,7 @@ func (c *connection) find(id uint32) *stream {
 // after returns the first stream with a larger id: so loops stand it when their calls
 // end streams.
 func (c *connection) after(id uint32) *stream {
-	if i, _ := slices.BinarySearchFunc(c.streams, id+1, byID); i < len(c.streams) {
+	if i := c.search(id + 1); i < len(c.streams) {
 		return c.streams[i]
 	}
 	return nil
@@ -302,7 +317,7 @@ func (c *connection) resetStream(s *stream, code ErrorCode, reason httpmsg.Reset
 
 // remove takes a stream out of all lists. It may be used until the end of Dispatch.
 func (c *connection) remove(s *stream) {
-	if i, ok := slices.BinarySearchFunc(c.streams, s.id, byID); ok {
+	if i := c.search(s.id); i < len(c.streams) && c.streams[i] == s {
 		c.streams = slices.Delete(c.streams, i, i+1)
 		c.stats.StreamsActive.Dec(c.shard)
 	}

@@ -28,7 +28,7 @@ func (c *connection) onMetadata(p []byte) *codec.Error {
 	metadata := new(httpmsg.Headers)
 	var d hpack.Decoder
 	d.Init(hpack.DefaultTableSize)
-	err := d.Decode(block, func(f hpack.Field) error {
+	err := d.Decode(block, func(f *hpack.Field) error {
 		if metadata.ByteSize() > c.settings.MaxMetadataSize || metadata.Len() == maxMetadata {
 			return hpack.ErrStop
 		}

@@ -78,7 +78,7 @@ func (f *section) begin(c *connection, s *stream) {
 func (f *section) fail(why fault, cause string) { f.fault, f.cause = why, cause }
 
 // add takes a field. It never fails: the rest of the block is decoded in any case.
-func (f *section) add(field hpack.Field) error {
+func (f *section) add(field *hpack.Field) error {
 	if f.fault != faultNone || f.kind == isNothing {
 		return nil
 	}
@@ -111,7 +111,7 @@ func bit(id httpmsg.ID) uint8 { return 1 << (id - httpmsg.Method) }
 
 func (f *section) has(id httpmsg.ID) bool { return f.seen&bit(id) != 0 }
 
-func (f *section) addPseudo(field hpack.Field) {
+func (f *section) addPseudo(field *hpack.Field) {
 	switch {
 	case f.regular:
 		f.fail(faultField, "pseudo-header behind a regular field")
@@ -123,10 +123,11 @@ func (f *section) addPseudo(field hpack.Field) {
 		f.fail(faultField, "invalid value of a pseudo-header")
 	default:
 		f.seen |= bit(field.ID)
+		value := field.Value
 		if field.ID == httpmsg.Scheme {
-			field.Value = lowerScheme(field.Value)
+			value = lowerScheme(value)
 		}
-		f.to.AddID(field.ID, field.Value)
+		f.to.AddID(field.ID, value)
 	}
 }
 
@@ -170,7 +171,7 @@ func lowerScheme(scheme string) string {
 	return scheme
 }
 
-func (f *section) addRegular(field hpack.Field) {
+func (f *section) addRegular(field *hpack.Field) {
 	switch {
 	case field.ID == httpmsg.Unknown && !isLowerToken(field.Name):
 		f.fail(faultField, "invalid header name")

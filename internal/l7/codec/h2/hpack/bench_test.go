@@ -21,7 +21,7 @@ func BenchmarkDecode(b *testing.B) {
 	for _, f := range typicalRequest {
 		literals = appendLiteral(literals, 0, 4, 0, f.Name, f.Value, false)
 	}
-	emit := func(Field) error { return nil }
+	emit := func(*Field) error { return nil }
 	for _, bench := range []struct {
 		name  string
 		block []byte

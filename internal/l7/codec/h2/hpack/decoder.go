@@ -14,6 +14,7 @@ type Decoder struct {
 	limit    uint32 // of table.max
 	setting  uint32 // what limit becomes when our settings are acknowledged
 	mustSync bool   // the next block begins with a size update
+	current  Field  // one that is in no table
 }
 
 // Init prepares d. maxTableSize is the SETTINGS_HEADER_TABLE_SIZE that we announce.
@@ -30,24 +31,26 @@ func (d *Decoder) SettingsAcked() {
 	d.mustSync = d.table.max > d.limit
 }
 
-// Decode reads a whole header block and calls emit for each field. It keeps no part
-// of block. If emit returns an error, the rest is decoded but not emitted, so that
-// the table stays right, and the error is returned at the end; ErrStop ends Decode at
-// once. An *Error about the block itself takes precedence.
-func (d *Decoder) Decode(block []byte, emit func(Field) error) error {
+// Decode reads a whole header block and calls emit for each field, which emit must
+// neither change nor keep; it may keep the strings. Decode keeps no part of block. If
+// emit returns an error, the rest is decoded but not emitted, so that the table stays
+// right, and the error is returned at the end; ErrStop ends Decode at once. An *Error
+// about the block itself takes precedence.
+func (d *Decoder) Decode(block []byte, emit func(*Field) error) error {
 	_, err := d.DecodeMessage(block, emit)
 	return err
 }
 
 // DecodeMessage is Decode, and returns the memory behind the strings of the block, for
 // those that its message gets later.
-func (d *Decoder) DecodeMessage(block []byte, emit func(Field) error) (room []byte, err error) {
+func (d *Decoder) DecodeMessage(block []byte, emit func(*Field) error) (room []byte, err error) {
 	r := reader{in: block}
 	err = d.decode(&r, emit)
+	d.current = Field{} // its strings are the message's
 	return r.out[len(r.out):], err
 }
 
-func (d *Decoder) decode(r *reader, emit func(Field) error) error {
+func (d *Decoder) decode(r *reader, emit func(*Field) error) error {
 	var result error
 	if err := d.sizeUpdates(r); err != nil {
 		return err
@@ -86,51 +89,65 @@ func (d *Decoder) sizeUpdates(r *reader) error {
 	return nil
 }
 
-// field reads one field; r.in is not empty.
-func (d *Decoder) field(r *reader) (Field, error) {
+// field reads one field; r.in is not empty. The field is good until the next one is read.
+func (d *Decoder) field(r *reader) (*Field, error) {
 	switch first := r.in[0]; {
 	case first&0x80 != 0:
 		index, err := r.integer(7)
 		if err != nil {
-			return Field{}, err
+			return nil, err
 		}
 		return d.at(index)
 	case first&0x40 != 0:
 		return d.added(r)
 	case first&0x20 != 0:
-		return Field{}, ErrSizeUpdate
+		return nil, ErrSizeUpdate
 	default:
 		return d.literal(r, first&0x10 != 0)
 	}
 }
 
 // at returns the field with that index in both tables.
-func (d *Decoder) at(index uint32) (Field, error) {
+func (d *Decoder) at(index uint32) (*Field, error) {
 	switch {
 	case index == 0:
-		return Field{}, ErrIndex
+		return nil, ErrIndex
 	case index <= staticLen:
-		return staticFields[index], nil
+		return &staticFields[index], nil
 	case index-staticLen > d.table.len:
-		return Field{}, ErrIndex
+		return nil, ErrIndex
 	}
-	e := d.table.at(index - staticLen - 1)
-	return Field{ID: e.id, Name: e.name, Value: e.value}, nil
+	return &d.table.at(index - staticLen - 1).Field, nil
+}
+
+// begin begins a literal whose name is that of the field at index, or follows if it is 0.
+func (d *Decoder) begin(index uint32) (*Field, error) {
+	d.current = Field{}
+	if index != 0 {
+		named, err := d.at(index)
+		if err != nil {
+			return nil, err
+		}
+		d.current.ID, d.current.Name = named.ID, named.Name
+	}
+	return &d.current, nil
 }
 
 // literal reads a literal that is not indexed. Its strings lie in r.out.
-func (d *Decoder) literal(r *reader, sensitive bool) (f Field, err error) {
+func (d *Decoder) literal(r *reader, sensitive bool) (*Field, error) {
 	index, err := r.integer(4)
 	if err != nil {
-		return f, err
+		return nil, err
 	}
-	if index != 0 {
-		f, err = d.at(index)
-	} else if f.Name, err = r.text(); err == nil {
-		f.ID = httpmsg.Lookup(f.Name)
-	}
+	f, err := d.begin(index)
 	if err != nil {
-		return f, err
+		return nil, err
+	}
+	if index == 0 {
+		if f.Name, err = r.text(); err != nil {
+			return nil, err
+		}
+		f.ID = httpmsg.Lookup(f.Name)
 	}
 	f.Sensitive = sensitive
 	f.Value, err = r.text()
@@ -140,24 +157,27 @@ func (d *Decoder) literal(r *reader, sensitive bool) (f Field, err error) {
 // added reads a literal with incremental indexing and adds its entry, which shares
 // its strings with the field. A constant name is not copied; one of another entry is,
 // or that entry's memory would live as long as this one.
-func (d *Decoder) added(r *reader) (f Field, err error) {
+func (d *Decoder) added(r *reader) (*Field, error) {
 	index, err := r.integer(6)
 	if err != nil {
-		return f, err
+		return nil, err
+	}
+	f, err := d.begin(index)
+	if err != nil {
+		return nil, err
 	}
 	var scratch [512]byte // enough for most
 	b := scratch[:0]
 	if index == 0 {
-		b, err = r.literal(b)
-	} else if f, err = d.at(index); f.ID == httpmsg.Unknown && index > staticLen {
+		if b, err = r.literal(b); err != nil {
+			return nil, err
+		}
+	} else if f.ID == httpmsg.Unknown && index > staticLen {
 		b = append(b, f.Name...)
-	}
-	if err != nil {
-		return f, err
 	}
 	name := len(b)
 	if b, err = r.literal(b); err != nil {
-		return f, err
+		return nil, err
 	}
 	s := string(b)
 	f.Value = s[name:]
@@ -170,7 +190,7 @@ func (d *Decoder) added(r *reader) (f Field, err error) {
 	case index == 0 || index > staticLen:
 		f.Name = s[:name]
 	}
-	d.table.add(entry{id: f.ID, name: f.Name, value: f.Value})
+	d.table.add(entry{Field: *f})
 	return f, nil
 }
 

@@ -116,8 +116,8 @@ func (e *Encoder) find(bucket, tag uint16, id httpmsg.ID, name, value string) (i
 			return index, false
 		}
 		f := e.table.at(uint32(age) - 1)
-		if f.id == id && f.name == name {
-			if f.tag == tag && f.value == value {
+		if f.ID == id && f.Name == name {
+			if f.tag == tag && f.Value == value {
 				return staticLen + uint32(age), true
 			}
 			if index == 0 {
@@ -130,12 +130,12 @@ func (e *Encoder) find(bucket, tag uint16, id httpmsg.ID, name, value string) (i
 
 // add puts a copy of a field into the dynamic table.
 func (e *Encoder) add(bucket, tag uint16, id httpmsg.ID, name, value string) {
-	f := entry{id: id, tag: tag}
+	f := entry{Field: Field{ID: id}, tag: tag}
 	if id != httpmsg.Unknown {
-		f.name, f.value = id.String(), strings.Clone(value)
+		f.Name, f.Value = id.String(), strings.Clone(value)
 	} else {
 		both := name + value
-		f.name, f.value = both[:len(name)], both[len(name):]
+		f.Name, f.Value = both[:len(name)], both[len(name):]
 	}
 	e.table.add(f)
 	if len(e.buckets) == len(e.table.ring) {
@@ -144,7 +144,7 @@ func (e *Encoder) add(bucket, tag uint16, id httpmsg.ID, name, value string) {
 	}
 	e.buckets = make([]uint16, len(e.table.ring))
 	for n := e.table.next - e.table.len; n != e.table.next; n++ {
-		e.link(hash(e.table.at(e.table.next-1-n).name), n)
+		e.link(hash(e.table.at(e.table.next-1-n).Name), n)
 	}
 }
 

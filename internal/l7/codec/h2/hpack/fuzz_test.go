@@ -75,9 +75,9 @@ func checkTable(t *testing.T, table *table) {
 	var size uint64
 	for i := range table.len {
 		e := table.at(i)
-		size += entrySize(e.name, e.value)
-		if e.id != httpmsg.Lookup(e.name) {
-			t.Fatalf("%q has ID %d", e.name, e.id)
+		size += entrySize(e.Name, e.Value)
+		if e.ID != httpmsg.Lookup(e.Name) {
+			t.Fatalf("%q has ID %d", e.Name, e.ID)
 		}
 	}
 	if size != uint64(table.size) || table.size > table.max || int(table.len) > len(table.ring) {

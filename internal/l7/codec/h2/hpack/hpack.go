@@ -12,11 +12,11 @@ import (
 
 // A Field is one header field.
 type Field struct {
-	// ID is httpmsg.Lookup(Name).
-	ID httpmsg.ID
 	// Name and Value are never changed and may be kept by anyone. Nothing is known of
 	// their bytes: they are to be validated.
 	Name, Value string
+	// ID is httpmsg.Lookup(Name).
+	ID httpmsg.ID
 	// Sensitive says that the field must stay uncompressed on every hop: it came as a
 	// literal that is never indexed.
 	Sensitive bool
@@ -59,10 +59,9 @@ type table struct {
 // An entry owns its strings, so that it does not keep a header block alive. What an
 // Encoder searches by is 0 in a Decoder.
 type entry struct {
-	name, value string
-	id          httpmsg.ID
-	tag         uint16 // hash of value
-	older       uint16 // low bits of the number of the previous entry in the same bucket
+	Field
+	tag   uint16 // hash of the value
+	older uint16 // low bits of the number of the previous entry in the same bucket
 }
 
 func entrySize(name, value string) uint64 {
@@ -76,7 +75,7 @@ func (t *table) at(i uint32) *entry {
 
 // add makes room for e and puts it in; one that is larger than the table empties it.
 func (t *table) add(e entry) {
-	size := entrySize(e.name, e.value)
+	size := entrySize(e.Name, e.Value)
 	if size > uint64(t.max) {
 		t.evict(0)
 		return
@@ -103,7 +102,7 @@ func (t *table) grow() {
 func (t *table) evict(limit uint32) {
 	for t.size > limit {
 		e := t.at(t.len - 1)
-		t.size -= uint32(entrySize(e.name, e.value))
+		t.size -= uint32(entrySize(e.Name, e.Value))
 		*e = entry{}
 		t.len--
 	}

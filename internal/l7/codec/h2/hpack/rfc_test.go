@@ -34,8 +34,8 @@ func unhex(t testing.TB, s string) []byte {
 }
 
 func decodeAll(d *Decoder, block []byte) (list []Field, err error) {
-	err = d.Decode(block, func(f Field) error {
-		list = append(list, f)
+	err = d.Decode(block, func(f *Field) error {
+		list = append(list, *f)
 		return nil
 	})
 	return list, err
@@ -114,7 +114,7 @@ var (
 
 func tableLines(t *table) (lines []string) {
 	for i := range t.len {
-		lines = append(lines, t.at(i).name+": "+t.at(i).value)
+		lines = append(lines, t.at(i).Name+": "+t.at(i).Value)
 	}
 	return lines
 }
