@@ -3,8 +3,16 @@ package httpmsg
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
+
+// IsGRPC reports whether the content type is that of gRPC. As in Envoy, and other than the
+// protocol has it, it has no parameters.
+func (h *Headers) IsGRPC() bool {
+	rest, ok := strings.CutPrefix(h.Get(ContentType), "application/grpc")
+	return ok && (rest == "" || rest[0] == '+')
+}
 
 const maxGRPCDigits = 8
 

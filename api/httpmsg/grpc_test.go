@@ -45,3 +45,16 @@ func TestAppendGRPCTimeout(t *testing.T) {
 		}
 	}
 }
+
+func TestIsGRPC(t *testing.T) {
+	for contentType, want := range map[string]bool{
+		"": false, "application/grpc": true, "application/grpc+proto": true, "application/grpc+": true,
+		"application/grpc;charset=utf-8": false, "application/grpc-web": false, "application/GRPC": false,
+	} {
+		h := new(Headers)
+		h.AddID(ContentType, contentType)
+		if got := h.IsGRPC(); got != want {
+			t.Errorf("%q: %v", contentType, got)
+		}
+	}
+}

@@ -3,10 +3,8 @@ package format
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/nuncio-proxy/nuncio/api/format"
-	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 )
 
 type grpcForm int
@@ -42,8 +40,7 @@ func grpcStatus(form grpcForm) operator {
 		"INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 	}}
 	return func(dst []byte, e *format.Entry) ([]byte, kind) {
-		rest, isGRPC := strings.CutPrefix(get(e.Request, httpmsg.ContentType), "application/grpc")
-		if !isGRPC || rest != "" && rest[0] != '+' {
+		if e.Request == nil || !e.Request.IsGRPC() {
 			return dst, missing
 		}
 		status, ok := e.GRPCStatus()

@@ -22,7 +22,7 @@ const (
 )
 
 // IsRequest reports whether these are the headers of a gRPC request.
-func IsRequest(h *httpmsg.Headers) bool { return hasContentType(h) && h.Has(httpmsg.Path) }
+func IsRequest(h *httpmsg.Headers) bool { return h.IsGRPC() && h.Has(httpmsg.Path) }
 
 // IsResponse reports whether these are the headers of a gRPC response, which end the
 // stream if end is set.
@@ -30,12 +30,7 @@ func IsResponse(h *httpmsg.Headers, end bool) bool {
 	if end {
 		return h.Has(httpmsg.GRPCStatus)
 	}
-	return h.StatusCode() == 200 && hasContentType(h)
-}
-
-func hasContentType(h *httpmsg.Headers) bool {
-	rest, ok := strings.CutPrefix(h.Get(httpmsg.ContentType), ContentType)
-	return ok && (rest == "" || rest[0] == '+')
+	return h.StatusCode() == 200 && h.IsGRPC()
 }
 
 // ServiceAndMethod returns the two parts of a path that names a gRPC method, which may

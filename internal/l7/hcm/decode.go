@@ -43,7 +43,7 @@ func (s *stream) DecodeHeaders(end bool) {
 // serve takes the request, whose headers are complete, through the filters.
 func (s *stream) serve(end bool) {
 	s.request.Headers, s.request.Complete = &s.requestHeaders, end
-	s.grpc = isGRPC(&s.requestHeaders)
+	s.grpc = s.requestHeaders.IsGRPC()
 	if !s.acceptRequest() {
 		return
 	}

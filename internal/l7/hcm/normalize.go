@@ -56,7 +56,7 @@ func (s *stream) normalizePath(h *httpmsg.Headers) bool {
 	}
 	path = withQuery(path, query, hasQuery)
 	h.Set(httpmsg.Path, path)
-	if redirect && isGRPC(h) {
+	if redirect && h.IsGRPC() {
 		return s.rejectPath() // its clients follow no redirects
 	}
 	if redirect {

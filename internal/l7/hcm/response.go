@@ -122,30 +122,11 @@ func (s *stream) isHead() bool {
 	return s.request.Headers != nil && s.request.Headers.Get(httpmsg.Method) == "HEAD"
 }
 
-func isGRPC(h *httpmsg.Headers) bool {
-	t, ok := strings.CutPrefix(h.Get(httpmsg.ContentType), "application/grpc")
-	return ok && (t == "" || t[0] == '+' || t[0] == ';')
-}
-
 // grpcReply makes a reply a trailers-only gRPC response.
-// https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
 func (s *stream) grpcReply(h *httpmsg.Headers, from *httpfilter.LocalReply, r *reply) {
 	status := from.GRPCStatus
 	if !from.HasGRPCStatus {
-		switch r.status {
-		case 400:
-			status = 13
-		case 401:
-			status = 16
-		case 403:
-			status = 7
-		case 404:
-			status = 12
-		case 429, 502, 503, 504:
-			status = 14
-		default:
-			status = 2
-		}
+		status = httpmsg.GRPCStatusOfHTTP(r.status)
 	}
 	h.SetStatusCode(200)
 	h.Set(httpmsg.ContentType, "application/grpc")

@@ -100,7 +100,7 @@ func (e *entry) test(r *request) (failed condition, i int) {
 	switch {
 	case !e.path.matches(r):
 		return pathCondition, 0
-	case e.grpc && !isGRPC(r.headers):
+	case e.grpc && !r.headers.IsGRPC():
 		return grpcCondition, 0
 	case e.fractional && !e.sampled(r.random):
 		return runtimeCondition, 0
@@ -201,11 +201,6 @@ func (m *pathMatch) length() int {
 		return len(m.text)
 	}
 	return -1
-}
-
-func isGRPC(h *httpmsg.Headers) bool {
-	rest, ok := strings.CutPrefix(h.Get(httpmsg.ContentType), "application/grpc")
-	return ok && (rest == "" || rest[0] == '+')
 }
 
 // conditions builds an entry without its route.

@@ -112,7 +112,7 @@ func (f *filter) Reset() {
 // DecodeHeaders implements httpfilter.DecoderFilter.
 func (f *filter) DecodeHeaders(h *httpmsg.Headers, endStream bool) httpfilter.HeadersStatus {
 	f.headers, f.info = h, f.cb.Stream()
-	f.grpc = isGRPC(h)
+	f.grpc = h.IsGRPC()
 	f.internal = h.Get(httpmsg.XEnvoyInternal) == "true"
 	f.cfg.stats.rqTotal.Inc(f.shard)
 	if !f.findCluster() || !f.admitted() {

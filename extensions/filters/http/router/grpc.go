@@ -1,17 +1,11 @@
 package router
 
 import (
-	"strings"
 	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/route"
 )
-
-func isGRPC(h *httpmsg.Headers) bool {
-	t, ok := strings.CutPrefix(h.Get(httpmsg.ContentType), "application/grpc")
-	return ok && (t == "" || t[0] == '+' || t[0] == ';')
-}
 
 // grpcStatus returns the grpc-status in headers or trailers, -1 if there is none
 // that makes sense.
