@@ -77,10 +77,10 @@ const routerFilter = `- name: envoy.filters.http.router
   typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
 `
 
-// TestExamplesLoad loads every example of every README into the server.
+// TestExamplesLoad loads every example of every README, and of docs/acme.md, into the server.
 func TestExamplesLoad(t *testing.T) {
 	const root = "../.."
-	readmes := []string{filepath.Join(root, "README.md")}
+	readmes := []string{filepath.Join(root, "README.md"), filepath.Join(root, "docs/acme.md")}
 	err := filepath.WalkDir(filepath.Join(root, "extensions"), func(path string, _ fs.DirEntry, err error) error {
 		if filepath.Base(path) == "README.md" {
 			readmes = append(readmes, path)

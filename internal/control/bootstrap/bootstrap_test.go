@@ -199,6 +199,37 @@ func TestFields(t *testing.T) {
 	}
 }
 
+func TestACME(t *testing.T) {
+	const one = `{name: x, typed_config: {"@type": type.googleapis.com/%s}}`
+	typed := fmt.Sprintf(one, "nuncio.extensions.acme.v1.Acme, storage_path: here")
+	wrapped := fmt.Sprintf(one, `xds.type.v3.TypedStruct, type_url: type.googleapis.com/nuncio.extensions.acme.v1.Acme, value: {storage_path: here}`)
+	for _, text := range []string{typed, wrapped} {
+		cfg, err := bootstrap.Load(bootstrap.Source{YAML: "{bootstrap_extensions: [" + text + "]}"})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		found := bootstrap.ReadExtensions(cfg.Bootstrap)
+		if found.ACME.GetStoragePath() != "here" || found.ACMEPath.String() != "bootstrap_extensions[0].typed_config" {
+			t.Errorf("%s: %v at %s", text, found.ACME, found.ACMEPath)
+		}
+	}
+	for text, want := range map[string]string{
+		typed + ", " + typed: "bootstrap_extensions[1].typed_config: there is ACME already, at bootstrap_extensions[0].typed_config",
+		strings.Replace(typed, "storage_path", "storage", 1):                                 "bootstrap_extensions[0].typed_config.storage: ",
+		strings.Replace(typed, "here", "[]", 1):                                              "bootstrap_extensions[0].typed_config.storage_path: ",
+		strings.Replace(wrapped, "{storage_path", "{storage", 1):                             "storage",
+		strings.Replace(typed, "storage_path: here", "on_demand: {max_certificates: -1}", 1): "bootstrap_extensions[0].typed_config.on_demand.max_certificates: ",
+	} {
+		if _, err := bootstrap.Load(bootstrap.Source{YAML: "{bootstrap_extensions: [" + text + "]}"}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if cfg, err := bootstrap.Load(bootstrap.Source{YAML: "{}"}); err != nil || bootstrap.ReadExtensions(cfg.Bootstrap).ACME != nil {
+		t.Error("on without being configured")
+	}
+}
+
 func TestInternalBuffer(t *testing.T) {
 	const text = `{bootstrap_extensions: [{name: x, typed_config: {"@type": type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener%s}}]}`
 	for with, want := range map[string]int{"": 1 << 20, ", buffer_size_kb: 1": 1 << 10, ", buffer_size_kb: 8192": 8 << 20} {
