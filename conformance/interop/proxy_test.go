@@ -3,14 +3,17 @@ package interop
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -231,15 +234,28 @@ func await(t *testing.T, check func() error) {
 	t.Fatal(err)
 }
 
-// freePort is an address where nobody listens yet, for servers that do not tell theirs.
+// ports counts those that freePort has given, from anywhere.
+var ports = func() *atomic.Uint32 {
+	from := new(atomic.Uint32)
+	from.Store(rand.Uint32N(12000))
+	return from
+}()
+
+// freePort is an address where nobody listens yet, for servers that do not tell theirs. Its
+// port is below those that systems give to connections: those are soon somebody else's.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+ports.Add(1)%12000))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // awaitServer waits until somebody listens.

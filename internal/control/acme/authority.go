@@ -30,7 +30,7 @@ import (
 
 const (
 	// maxTries bounds how often one request is repeated, after an outdated nonce for example.
-	maxTries = 4
+	maxTries = 6
 	// cleanTime is how long the rest of a failed order may take to be cancelled.
 	cleanTime = 5 * time.Second
 )
