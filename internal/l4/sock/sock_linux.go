@@ -159,7 +159,8 @@ func bindSource(fd int, source address.Address) error {
 const originalDst = 80
 
 // OriginalDestination returns where the connection fd was going before a rule of the
-// system's packet filter redirected it to local; false if there was none.
+// system's packet filter redirected it to local, or steered it to a transparent listener
+// there; false if there was none.
 func OriginalDestination(fd int, local address.Address) (address.Address, bool) {
 	switch {
 	case local.IsUnix():
@@ -167,15 +168,28 @@ func OriginalDestination(fd int, local address.Address) (address.Address, bool) 
 	case local.IP().Is4():
 		var sa unix.RawSockaddrInet4
 		if errno := getOriginal(fd, unix.SOL_IP, unsafe.Pointer(&sa), unix.SizeofSockaddrInet4); errno != 0 {
-			return address.Address{}, false
+			return steered(fd, unix.SOL_IP, unix.IP_TRANSPARENT)
 		}
 		return fromRaw(netip.AddrFrom4(sa.Addr), &sa.Port), true
 	}
 	var sa unix.RawSockaddrInet6
 	if errno := getOriginal(fd, unix.SOL_IPV6, unsafe.Pointer(&sa), unix.SizeofSockaddrInet6); errno != 0 {
-		return address.Address{}, false
+		return steered(fd, unix.SOL_IPV6, unix.IPV6_TRANSPARENT)
 	}
 	return fromRaw(netip.AddrFrom16(sa.Addr), &sa.Port), true
+}
+
+// steered returns the address of a connection of a transparent listener, which is the one
+// that the peer meant.
+func steered(fd, level, option int) (address.Address, bool) {
+	if on, err := unix.GetsockoptInt(fd, level, option); err != nil || on == 0 {
+		return address.Address{}, false
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return address.Address{}, false
+	}
+	return fromSockaddr(sa), true
 }
 
 func getOriginal(fd, level int, sa unsafe.Pointer, size uint32) unix.Errno {
