@@ -13,7 +13,7 @@ const maxMetadata = 1000
 // header block of its own, which has no dynamic table.
 func (c *connection) onMetadata(p []byte) *codec.Error {
 	s := c.reader.stream
-	if s == nil || s.remoteEnd {
+	if s == nil || s.remoteEnd || s.tooLate {
 		return nil
 	}
 	if len(s.metadata)+len(p) > c.settings.MaxMetadataSize {
