@@ -109,9 +109,41 @@ func TestResourceExact(t *testing.T) {
 	}
 }
 
+// TestSetMax: the gauges follow a new limit when they count again.
+func TestSetMax(t *testing.T) {
+	var r upstream.Resource
+	open, remaining := gauge(), gauge()
+	r.Init(2, open, remaining)
+	expect := func(isOpen, left uint64) {
+		t.Helper()
+		if open.Value() != isOpen || remaining.Value() != left {
+			t.Errorf("open %d, remaining %d", open.Value(), remaining.Value())
+		}
+	}
+	r.SetMax(1)
+	expect(0, 2)
+	if !r.Acquire() || r.Acquire() {
+		t.Error("the limit is not 1")
+	}
+	expect(1, 0)
+	r.SetMax(3)
+	expect(1, 0)
+	if !r.Acquire() {
+		t.Error("the limit is not 3")
+	}
+	expect(0, 1)
+	r.SetMax(0)
+	r.Release()
+	r.Release()
+	expect(1, 0)
+	r.Close()
+	expect(0, 0)
+}
+
 // TestRetryBudget: the limit follows the requests, and never falls below the minimum.
 func TestRetryBudget(t *testing.T) {
-	r := upstream.Resources{RetryBudget: &upstream.RetryBudget{Percent: 20, MinConcurrency: 2}}
+	var r upstream.Resources
+	r.RetryBudget.Store(&upstream.RetryBudget{Percent: 20, MinConcurrency: 2})
 	for _, l := range []*upstream.Resource{&r.Requests, &r.PendingRequests, &r.Retries} {
 		l.Init(1, gauge(), nil)
 	}
@@ -134,7 +166,7 @@ func TestRetryBudget(t *testing.T) {
 	if got := retries(); got != 4 {
 		t.Errorf("%d retries with 20 requests, want 4", got)
 	}
-	r.RetryBudget = nil
+	r.RetryBudget.Store(nil)
 	if got := retries(); got != 1 {
 		t.Errorf("%d retries without a budget, want 1", got)
 	}

@@ -253,6 +253,7 @@ func (s *Server) build(errs *conf.Errors) {
 		NextConnectionID: func() uint64 { return s.connectionIDs.Add(1) }, Shards: len(s.workers) + 1,
 		ConnectInternal: s.connectInternal,
 	})
+	s.runtime.OnChange(s.clusters.RuntimeChanged)
 	ctx.Clusters, ctx.UpstreamFilters, ctx.RoutePolicies = s.clusters, filterchain.Filters{}, route.Policies{}
 	ctx.GRPC = &asyncclient.Clients{
 		Clusters: s.clusters, Formats: s.formats,

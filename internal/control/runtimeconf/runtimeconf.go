@@ -42,6 +42,7 @@ type Runtime struct {
 	noDir    *stats.Counter // there is no override directory: with every load
 	keys     *stats.Gauge
 	override *stats.Gauge
+	onChange func() // set by OnChange; nil for nobody
 
 	mu       sync.Mutex
 	layers   []layer // guarded by mu
@@ -172,8 +173,15 @@ func (r *Runtime) Modify(changes map[string]string) error {
 	}
 	r.layers[r.admin].values = values
 	r.rebuild()
+	if r.onChange != nil {
+		r.onChange()
+	}
 	return nil
 }
+
+// OnChange has f called after each change of values, on the goroutine that makes it. It is
+// called once, before Modify.
+func (r *Runtime) OnChange(f func()) { r.onChange = f }
 
 // An Entry is a value as admin shows it: what counts, and what each layer says ("").
 type Entry struct {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,9 @@ type Manager struct {
 	// declared names clusters that will be added: configurations that refer to them
 	// are checked before. Main goroutine, before anything else reads it.
 	declared map[string]bool
+
+	// limits is held to read the runtime and set limits, so that the newest values win.
+	limits sync.Mutex
 }
 
 // An entry is a cluster and when it was added.
@@ -128,6 +132,7 @@ func (m *Manager) activate(name string, e *entry) {
 	now := maps.Clone(before)
 	now[name] = e
 	m.active.Store(&now)
+	m.followRuntime(e.cluster)
 	if old := before[name]; old != nil {
 		old.cluster.close()
 	}

@@ -156,7 +156,7 @@ func initResources(r *upstream.Resources, l Limits, s stats.Scope) {
 	r.PendingRequests.Init(l.PendingRequests, s.Gauge("rq_pending_open"), remaining("pending"))
 	r.Requests.Init(l.Requests, s.Gauge("rq_open"), remaining("rq"))
 	retries := remaining("retries")
-	if r.RetryBudget = l.RetryBudget; r.RetryBudget != nil {
+	if r.RetryBudget.Store(l.RetryBudget); l.RetryBudget != nil {
 		retries = nil // it depends on the requests
 	}
 	r.Retries.Init(l.Retries, s.Gauge("rq_retry_open"), retries)

@@ -99,7 +99,7 @@ func TestFailedAttempts(t *testing.T) {
 			"0s-0s a 127.0.0.1:8001: remote connection failure; retry circuit breaker is open\n"},
 		{"the retry budget is used up", func(b *bench) {
 			retryPolicy(policy)(b)
-			b.cluster.Resources(0).RetryBudget = &upstream.RetryBudget{}
+			b.cluster.Resources(0).RetryBudget.Store(&upstream.RetryBudget{})
 		}, func(b *bench) { b.last().Fail(upstream.RemoteConnectionFailure, "") },
 			"0s-0s a 127.0.0.1:8001: remote connection failure; retry budget is used up\n"},
 		{"the runtime turns retries off", func(b *bench) {

@@ -45,7 +45,7 @@ func (f *filter) tryAgain(wanted, late bool, response *httpmsg.Headers) decision
 		f.named.countRetry(f.shard, retryOverflow)
 		f.info.Flags |= streaminfo.UpstreamOverflow
 		why := "retry circuit breaker is open"
-		if limits.RetryBudget != nil {
+		if limits.RetryBudget.Load() != nil {
 			why = "retry budget is used up"
 		}
 		f.cfg.log.Debugf("cluster %s, priority %s: no retry, %s", f.cluster.Name(), f.forward.Priority, why)
