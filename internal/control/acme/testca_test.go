@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -157,11 +158,14 @@ func (c *ca) register(w http.ResponseWriter, body jws) {
 	if !payload.TermsOfServiceAgreed || c.external != (payload.ExternalAccountBinding != nil) {
 		c.t.Errorf("registered with %+v", payload)
 	}
-	number := func(text string) *big.Int {
-		raw, _ := base64.RawURLEncoding.DecodeString(text)
-		return new(big.Int).SetBytes(raw)
+	x, _ := base64.RawURLEncoding.DecodeString(protected.JWK.X)
+	y, _ := base64.RawURLEncoding.DecodeString(protected.JWK.Y)
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+	if err != nil {
+		c.t.Error(err)
+		return
 	}
-	thumbprint, err := acme.JWKThumbprint(&ecdsa.PublicKey{Curve: elliptic.P256(), X: number(protected.JWK.X), Y: number(protected.JWK.Y)})
+	thumbprint, err := acme.JWKThumbprint(key)
 	if err != nil {
 		c.t.Error(err)
 	}
