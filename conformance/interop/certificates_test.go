@@ -1,9 +1,11 @@
 package interop
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -18,7 +20,7 @@ import (
 type pair struct {
 	certificate, key string
 	parsed           *x509.Certificate
-	private          *ecdsa.PrivateKey
+	private          crypto.Signer
 }
 
 func (p pair) files() object {
@@ -27,7 +29,7 @@ func (p pair) files() object {
 
 // made are the certificates of a run. They are as young as scanners want them, and the
 // server's is for localhost, which is where clients go.
-var made struct{ ca, server, client pair }
+var made struct{ ca, server, serverRSA, client pair }
 
 func makeCertificates(dir string) error {
 	var err error
@@ -36,10 +38,14 @@ func makeCertificates(dir string) error {
 	}); err != nil {
 		return err
 	}
-	if made.server, err = makePair(dir, "server", &made.ca, &x509.Certificate{
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}); err != nil {
+	if made.server, err = makePair(dir, "server", &made.ca, serverTemplate()); err != nil {
+		return err
+	}
+	serverKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	if made.serverRSA, err = makePairFor(dir, "server-rsa", serverKey, &made.ca, serverTemplate()); err != nil {
 		return err
 	}
 	made.client, err = makePair(dir, "client", &made.ca, &x509.Certificate{
@@ -49,13 +55,26 @@ func makeCertificates(dir string) error {
 	return err
 }
 
-// makePair writes a certificate from a template; without an issuer it signs itself.
-func makePair(dir, name string, issuer *pair, x *x509.Certificate) (pair, error) {
-	p := pair{certificate: filepath.Join(dir, name+".crt"), key: filepath.Join(dir, name+".key")}
-	var err error
-	if p.private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return p, err
+func serverTemplate() *x509.Certificate {
+	return &x509.Certificate{
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
+}
+
+// makePair writes a certificate from a template, with a key of ECDSA; without an issuer it
+// signs itself.
+func makePair(dir, name string, issuer *pair, x *x509.Certificate) (pair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return pair{}, err
+	}
+	return makePairFor(dir, name, key, issuer, x)
+}
+
+func makePairFor(dir, name string, private crypto.Signer, issuer *pair, x *x509.Certificate) (pair, error) {
+	p := pair{certificate: filepath.Join(dir, name+".crt"), key: filepath.Join(dir, name+".key"), private: private}
+	var err error
 	if x.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
 		return p, err
 	}
@@ -66,7 +85,7 @@ func makePair(dir, name string, issuer *pair, x *x509.Certificate) (pair, error)
 	if issuer == nil {
 		issuer = &pair{parsed: x, private: p.private}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, x, issuer.parsed, &p.private.PublicKey, issuer.private)
+	der, err := x509.CreateCertificate(rand.Reader, x, issuer.parsed, p.private.Public(), issuer.private)
 	if err != nil {
 		return p, err
 	}

@@ -37,6 +37,7 @@ type hop struct {
 	upstream string   // address
 	http2    bool     // speak HTTP/2 to the upstream
 	connect  security // to the upstream
+	shows    []pair   // the certificates of the listener; those with ECDSA, if there are none
 }
 
 // object is JSON.
@@ -101,10 +102,14 @@ func (h hop) bootstrap() object {
 }
 
 func (h hop) downstreamTLS() object {
-	common := object{
-		"alpn_protocols":   []string{"h2", "http/1.1"},
-		"tls_certificates": []object{made.server.files()},
+	certificates := []object{made.server.files()}
+	if h.shows != nil {
+		certificates = nil
+		for _, p := range h.shows {
+			certificates = append(certificates, p.files())
+		}
 	}
+	common := object{"alpn_protocols": []string{"h2", "http/1.1"}, "tls_certificates": certificates}
 	context := object{"common_tls_context": common}
 	if h.listen == mutualTLS {
 		common["validation_context"] = object{"trusted_ca": object{"filename": made.ca.certificate}}
