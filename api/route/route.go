@@ -222,7 +222,12 @@ type Upgrade struct {
 }
 
 // Connect is how a CONNECT request is terminated.
-type Connect struct{ AllowPost bool }
+type Connect struct {
+	AllowPost bool
+	// ProxyHeader is the version of the PROXY protocol whose header begins the connection
+	// to the host, 0 for none.
+	ProxyHeader int
+}
 
 // A HeaderMatcher tests headers. Any worker.
 type HeaderMatcher interface {

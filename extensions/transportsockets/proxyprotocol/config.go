@@ -15,6 +15,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/extensions/common/passthrough"
+	"github.com/nuncio-proxy/nuncio/extensions/common/proxyheader"
 )
 
 // Factory is the extension.UpstreamTransportSocketFactory.
@@ -121,17 +122,17 @@ func (s *socket) Start(cb transport.Callbacks) bool {
 	info, f := cb.Info(), s.factory
 	switch h := s.header; {
 	case f.version2 && h == nil:
-		s.Header = appendLocal(nil)
+		s.Header = proxyheader.AppendLocal(nil)
 	case f.version2:
 		tlvs, fit := f.tlvs(h.TLVs)
 		if !fit {
 			f.tooLong.Inc(cb.Dispatcher().Shard())
 		}
-		s.Header = appendVersion2(nil, h.Source, h.Destination, tlvs)
+		s.Header = proxyheader.AppendVersion2(nil, h.Source, h.Destination, tlvs)
 	case h == nil:
-		s.Header = appendVersion1(nil, info.Local, info.Remote)
+		s.Header = proxyheader.AppendVersion1(nil, info.Local, info.Remote)
 	default:
-		s.Header = appendVersion1(nil, h.Source, h.Destination)
+		s.Header = proxyheader.AppendVersion1(nil, h.Source, h.Destination)
 	}
 	return s.Socket.Start(cb)
 }

@@ -372,7 +372,7 @@ virtual_hosts:
       append_x_forwarded_host: true
       upgrade_configs:
       - {upgrade_type: WebSocket}
-      - {upgrade_type: CONNECT, enabled: false, connect_config: {allow_post: true}}
+      - {upgrade_type: CONNECT, enabled: false, connect_config: {allow_post: true, proxy_protocol_config: {version: V2}}}
       retry_policy:
         retry_on: gateway-error,cancelled,unavailable,retriable-headers
         per_try_timeout: 1s
@@ -411,7 +411,7 @@ virtual_hosts:
 		!f.AppendXForwardedHost || f.MaxRequestBuffer != 20 {
 		t.Errorf("full: %+v", f)
 	}
-	if u := f.Upgrades; len(u) != 2 || u[0].Type != "websocket" || !u[0].Enabled || u[1].Type != "connect" || u[1].Enabled || !u[1].Connect.AllowPost {
+	if u := f.Upgrades; len(u) != 2 || u[0].Type != "websocket" || !u[0].Enabled || u[1].Type != "connect" || u[1].Enabled || !u[1].Connect.AllowPost || u[1].Connect.ProxyHeader != 2 {
 		t.Errorf("upgrades %+v", f.Upgrades)
 	}
 	p := f.Retry

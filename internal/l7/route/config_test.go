@@ -92,8 +92,8 @@ func TestRouteErrors(t *testing.T) {
 				`route.cors: no HTTP filter takes "envoy.extensions.filters.http.cors.v3.CorsPolicy" as configuration of a route`},
 		{forward + "upgrade_configs: [{upgrade_type: a}, {upgrade_type: A}]}", `route.upgrade_configs[1].upgrade_type: upgrade "a" is listed twice`},
 		{forward + "upgrade_configs: [{upgrade_type: websocket, connect_config: {}}]}", "route.upgrade_configs[0].connect_config: is for CONNECT only"},
-		{forward + "upgrade_configs: [{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {}}}]}",
-			"route.upgrade_configs[0].connect_config.proxy_protocol_config: field proxy_protocol_config is not implemented"},
+		{forward + "upgrade_configs: [{upgrade_type: CONNECT, connect_config: {proxy_protocol_config: {pass_through_tlvs: {}}}}]}",
+			"route.upgrade_configs[0].connect_config.proxy_protocol_config.pass_through_tlvs: field pass_through_tlvs is not implemented"},
 
 		// retries
 		{forward + "retry_policy: {retry_back_off: {base_interval: 1s, max_interval: 0.5s}}}", "route.retry_policy.retry_back_off.max_interval: must not be less than base_interval"},

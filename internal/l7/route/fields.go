@@ -86,7 +86,7 @@ func ActionFields() conf.Fields {
 func UpgradeFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.route.v3.RouteAction.UpgradeConfig",
-		Names:   []string{"upgrade_type", "enabled", "connect_config.allow_post"},
+		Names:   []string{"upgrade_type", "enabled", "connect_config.allow_post", "connect_config.proxy_protocol_config.version"},
 	}
 }
 

@@ -128,6 +128,9 @@ func (s *hostScope) upgrades(cfgs []*routev3.RouteAction_UpgradeConfig, path con
 				s.errs.Add(at.Field("connect_config"), "is for CONNECT only")
 			}
 			u.Connect = &route.Connect{AllowPost: c.GetAllowPost()}
+			if p := c.GetProxyProtocolConfig(); p != nil {
+				u.Connect.ProxyHeader = int(p.GetVersion()) + 1
+			}
 		}
 		out = append(out, u)
 	}

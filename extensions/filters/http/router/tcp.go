@@ -6,24 +6,41 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/extensions/common/proxyheader"
 )
 
 // terminatesConnect reports whether the tunnel that a request asks for ends here: its
 // bytes go to a TCP connection of their own. It may be a POST if the route says so.
 func terminatesConnect(f *route.Forward, h *httpmsg.Headers) bool {
+	c := connectOf(f)
+	if c == nil {
+		return false
+	}
+	method := h.Get(httpmsg.Method)
+	return method == "CONNECT" || method == "POST" && c.AllowPost
+}
+
+// connectOf returns how the route terminates CONNECT, nil if it does not.
+func connectOf(f *route.Forward) *route.Connect {
 	for i := range f.Upgrades {
-		c := f.Upgrades[i].Connect
-		if c == nil || !f.Upgrades[i].Enabled {
-			continue
-		}
-		switch h.Get(httpmsg.Method) {
-		case "CONNECT":
-			return true
-		case "POST":
-			return c.AllowPost
+		if u := &f.Upgrades[i]; u.Connect != nil && u.Enabled {
+			return u.Connect
 		}
 	}
-	return false
+	return nil
+}
+
+// proxyHeader returns what a connection begins with.
+func (u *upstreamRequest) proxyHeader() []byte {
+	down := u.f.cb.Connection().Info()
+	switch connectOf(u.f.forward).ProxyHeader {
+	case 1:
+		return proxyheader.AppendVersion1(nil, down.Remote, down.Local)
+	case 2:
+		return proxyheader.AppendVersion2(nil, down.Remote, down.Local, nil)
+	default:
+		return nil
+	}
 }
 
 // tcpCallbacks makes an upstream stream of the TCP connection that an attempt waits
@@ -36,7 +53,7 @@ type tcpCallbacks struct {
 // OnConnectionReady implements upstream.ConnectionPoolCallbacks. The other side of
 // the tunnel is answered for the server, which does not speak HTTP.
 func (t *tcpCallbacks) OnConnectionReady(c network.ClientConnection, host upstream.Host) {
-	s := &tcpStream{conn: c, handler: t.handler}
+	s := &tcpStream{conn: c, handler: t.handler, header: t.u.proxyHeader()}
 	s.in.Init(c.Dispatcher().Buffers())
 	info := c.Info()
 	s.info = upstream.StreamConnection{ID: info.ID, Local: info.Local, Remote: info.Remote}
@@ -62,6 +79,7 @@ type tcpStream struct {
 	conn    network.ClientConnection
 	handler upstream.ResponseHandler // nil once the stream is over
 	info    upstream.StreamConnection
+	header  []byte // precedes all
 	// in holds what the handler is given: a close takes the connection's own buffer.
 	in buffer.Buffer
 	// sentEnd and gotEnd are the closed halves.
@@ -76,8 +94,8 @@ var (
 
 // EncodeHeaders implements upstream.RequestStream, as do the methods that follow.
 func (s *tcpStream) EncodeHeaders(_ *httpmsg.Headers, endStream bool) error {
-	if endStream {
-		s.endRequest()
+	if len(s.header) > 0 || endStream {
+		s.send(s.header, endStream)
 	}
 	return nil
 }
@@ -91,12 +109,13 @@ func (s *tcpStream) EncodeData(data *buffer.Buffer, endStream bool) {
 }
 
 // EncodeTrailers ends the tunnel; the trailers are lost.
-func (s *tcpStream) EncodeTrailers(*httpmsg.Headers) { s.endRequest() }
+func (s *tcpStream) EncodeTrailers(*httpmsg.Headers) { s.send(nil, true) }
 
-func (s *tcpStream) endRequest() {
-	var none buffer.Buffer
-	none.Init(s.conn.Dispatcher().Buffers())
-	s.EncodeData(&none, true)
+func (s *tcpStream) send(text []byte, endStream bool) {
+	var out buffer.Buffer
+	out.Init(s.conn.Dispatcher().Buffers())
+	out.Append(text)
+	s.EncodeData(&out, endStream)
 }
 
 // Reset closes the connection.

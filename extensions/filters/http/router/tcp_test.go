@@ -1,8 +1,10 @@
 package router
 
 import (
+	"net/netip"
 	"testing"
 
+	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -134,4 +136,28 @@ upstream connect error or disconnect/reset before headers. reset reason: remote 
 			t.Errorf("%d connections, %d streams", len(b.cluster.Connections), len(b.cluster.Attempts))
 		}
 	})
+}
+
+func TestConnectProxyHeader(t *testing.T) {
+	for version, want := range map[int]string{
+		1: "PROXY TCP4 192.0.2.1 192.0.2.2 1000 80\r\n",
+		2: "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\xc0\x00\x02\x02\x03\xe8\x00\x50",
+	} {
+		b := newBench(t, nil, func(b *bench) {
+			b.route.Forward.Upgrades = []route.Upgrade{{Type: "connect", Enabled: true, Connect: &route.Connect{ProxyHeader: version}}}
+		})
+		info := b.stream.Connection().Info()
+		info.Remote, info.Local = address.FromAddrPort(netip.MustParseAddrPort("192.0.2.1:1000")), address.FromAddrPort(netip.MustParseAddrPort("192.0.2.2:80"))
+		b.connect()
+		c := b.lastConnection()
+		c.Ready()
+		b.stream.Body("hello", false)
+		if c.Output != want+"hello" {
+			t.Errorf("version %d: %q", version, c.Output)
+		}
+		c.Receive("", true)
+		if n := b.stream.Info.Upstream.Bytes.Sent; n != uint64(len(c.Output)) {
+			t.Errorf("counted %d", n)
+		}
+	}
 }
