@@ -230,20 +230,40 @@ func (s *Server) configSections() []admin.ConfigSection {
 			}
 			return dump
 		}},
-		{Dump: func(func(string) bool) proto.Message { return new(adminv3.ScopedRoutesConfigDump) }},
-		{Dump: func(match func(string) bool) proto.Message {
-			dump := new(adminv3.RoutesConfigDump)
-			for _, r := range s.routes {
-				if match(r.GetName()) {
-					dump.StaticRouteConfigs = append(dump.StaticRouteConfigs, &adminv3.RoutesConfigDump_StaticRouteConfig{
-						RouteConfig: pack(r), LastUpdated: timestamppb.New(s.started),
-					})
-				}
-			}
-			return dump
-		}},
+		{Dump: s.dumpScopedRoutes},
+		{Dump: s.dumpRoutes},
 		{Dump: func(match func(string) bool) proto.Message { return s.secrets.Dump(match) }},
 	}
+}
+
+// dumpRoutes shows the route configurations of managers that have one.
+func (s *Server) dumpRoutes(match func(string) bool) proto.Message {
+	dump := new(adminv3.RoutesConfigDump)
+	for _, m := range s.managers {
+		if r := m.GetRouteConfig(); r != nil && match(r.GetName()) {
+			dump.StaticRouteConfigs = append(dump.StaticRouteConfigs, &adminv3.RoutesConfigDump_StaticRouteConfig{
+				RouteConfig: pack(r), LastUpdated: timestamppb.New(s.started),
+			})
+		}
+	}
+	return dump
+}
+
+// dumpScopedRoutes shows the route configurations of the others.
+func (s *Server) dumpScopedRoutes(match func(string) bool) proto.Message {
+	dump := new(adminv3.ScopedRoutesConfigDump)
+	for _, m := range s.managers {
+		r := m.GetScopedRoutes()
+		if r == nil || !match(r.GetName()) {
+			continue
+		}
+		scopes := &adminv3.ScopedRoutesConfigDump_InlineScopedRouteConfigs{Name: r.GetName(), LastUpdated: timestamppb.New(s.started)}
+		for _, c := range r.GetScopedRouteConfigurationsList().GetScopedRouteConfigurations() {
+			scopes.ScopedRouteConfigs = append(scopes.ScopedRouteConfigs, pack(c))
+		}
+		dump.InlineScopedRouteConfigs = append(dump.InlineScopedRouteConfigs, scopes)
+	}
+	return dump
 }
 
 // pack packs a message that was loaded from the bootstrap: that cannot fail.

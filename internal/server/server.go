@@ -17,7 +17,7 @@ import (
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	apievent "github.com/nuncio-proxy/nuncio/api/event"
@@ -92,7 +92,7 @@ type Server struct {
 	clusters   *cluster.Manager  // main goroutine, except Get
 	static     []*cluster.Config // clusters that start adds
 	listeners  *listener.Manager // main goroutine
-	routes     []*routev3.RouteConfiguration
+	managers   []*hcmv3.HttpConnectionManager
 	drain      *drain.Decision
 	answers    *why.Log
 	admin      *admin.Server // nil if the bootstrap has none
@@ -156,7 +156,7 @@ func (s *Server) register(factories []extension.Factory) error {
 		LocalAddress: localAddress(s.options.LocalAddressIPVersion),
 		Clock:        time.Now,
 		TimesRoutes:  func() bool { return s.formats.WantsRouteTime() },
-		OnRoutes:     func(r *routev3.RouteConfiguration) { s.routes = append(s.routes, r) },
+		OnBuilt:      func(m *hcmv3.HttpConnectionManager) { s.managers = append(s.managers, m) },
 	}
 	disabled := map[string]bool{}
 	for _, name := range s.options.DisabledExtensions {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -162,8 +161,8 @@ type Factory struct {
 	// LocalAddress is the address of this machine that stands in x-forwarded-for for
 	// clients on it.
 	LocalAddress address.Address
-	// OnRoutes is told of each inline route configuration, for admin; it may be nil.
-	OnRoutes func(*routev3.RouteConfiguration)
+	// OnBuilt is told of each manager, whose routes admin shows; it may be nil.
+	OnBuilt func(*hcmv3.HttpConnectionManager)
 	// Clock reads the time. Any goroutine. It is for what is measured within a turn,
 	// where the time of the worker stands still.
 	Clock func() time.Time
@@ -211,16 +210,14 @@ func (f *Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkCon
 	if m.GetRecordRouteResolutionStats() {
 		cfg.resolution = newRouteResolution(httpCtx.Stats)
 	}
-	tables := cfg.readRoutes(m, httpCtx, path, errs)
+	cfg.readRoutes(m, httpCtx, path, errs)
 	cfg.filters = readFilters(m.GetHttpFilters(), httpCtx, path.Field("http_filters"), errs)
 	cfg.readUpgrades(m, httpCtx, path.Field("upgrade_configs"), errs)
 	if len(*errs) > before {
 		return nil
 	}
-	if f.OnRoutes != nil {
-		for _, t := range tables {
-			f.OnRoutes(t)
-		}
+	if f.OnBuilt != nil {
+		f.OnBuilt(m)
 	}
 	for range ctx.Server.Shards() {
 		w := new(worker)

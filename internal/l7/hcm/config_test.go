@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	headerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/original_ip_detection/custom_header/v3"
@@ -82,7 +81,9 @@ func build(t *testing.T, text string) (tables []string, errs conf.Errors) {
 			Log: quiet{}, Server: &oneShard{}, AccessLogs: filtertest.Loggers{}},
 		Listener: extension.Listener{Scope: stats.Scope(scope)},
 	}
-	f := Factory{Clock: time.Now, TimesRoutes: func() bool { return false }, OnRoutes: func(r *routev3.RouteConfiguration) { tables = append(tables, r.GetName()) }}
+	f := Factory{Clock: time.Now, TimesRoutes: func() bool { return false }, OnBuilt: func(m *hcmv3.HttpConnectionManager) {
+		tables = append(tables, m.GetRouteConfig().GetName()+m.GetScopedRoutes().GetName())
+	}}
 	if b := f.BuildNetworkFilter(m, ctx, conf.Path{}, &errs); (b == nil) != (errs.Err() != nil) {
 		t.Errorf("a builder with errors, or none without: %v", errs)
 	}
@@ -117,7 +118,7 @@ func TestConfigIsAccepted(t *testing.T) {
 	tables, errs := build(t, `scoped_routes {name: "s" scope_key_builder {fragments {header_value_extractor {name: "a" index: 0}}}
 		scoped_route_configurations_list {scoped_route_configurations {name: "a" key {fragments {string_key: "x"}}
 		route_configuration {name: "ra" virtual_hosts {name: "v" domains: "*"}}}}}`)
-	if errs.Err() != nil || strings.Join(tables, " ") != "ra" {
+	if errs.Err() != nil || strings.Join(tables, " ") != "s" {
 		t.Errorf("%v, tables %s", errs, tables)
 	}
 }

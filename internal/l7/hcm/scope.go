@@ -18,7 +18,7 @@ import (
 // readRoutes builds the route table, or those of the scopes, and returns what they
 // were built from.
 func (c *config) readRoutes(m *hcmv3.HttpConnectionManager, ctx extension.HTTPContext, path conf.Path,
-	errs *conf.Errors) []*routev3.RouteConfiguration {
+	errs *conf.Errors) {
 	build := func(r *routev3.RouteConfiguration, at conf.Path) route.Table {
 		t := routetable.Build(r, routetable.BuildContext{HTTPContext: ctx, ValidateClusters: true}, at, errs)
 		if t == nil {
@@ -29,16 +29,14 @@ func (c *config) readRoutes(m *hcmv3.HttpConnectionManager, ctx extension.HTTPCo
 	switch m.GetRouteSpecifier().(type) {
 	case *hcmv3.HttpConnectionManager_RouteConfig:
 		c.routes = build(m.GetRouteConfig(), path.Field("route_config"))
-		return []*routev3.RouteConfiguration{m.GetRouteConfig()}
 	case *hcmv3.HttpConnectionManager_ScopedRoutes:
 		at := path.Field("scoped_routes")
 		c.scopes = &scopes{key: readScopeKey(m.GetScopedRoutes().GetScopeKeyBuilder(), at.Field("scope_key_builder"), errs)}
 		list := at.Field("scoped_route_configurations_list").Field("scoped_route_configurations")
-		return c.scopes.fill(m.GetScopedRoutes().GetScopedRouteConfigurationsList().GetScopedRouteConfigurations(), list, build, errs)
+		c.scopes.fill(m.GetScopedRoutes().GetScopedRouteConfigurationsList().GetScopedRouteConfigurations(), list, build, errs)
 	case nil:
 		errs.Add(path, "one of route_config, rds and scoped_routes must be set")
-	}
-	return nil // rds is refused by conf.Check
+	} // rds is refused by conf.Check
 }
 
 // table returns the route table for a request, nil if its scope has none.
@@ -65,7 +63,7 @@ type scope struct {
 // fill adds the tables. As in Envoy, the last configuration of a name counts, and
 // the last one of a key.
 func (x *scopes) fill(configs []*routev3.ScopedRouteConfiguration, path conf.Path,
-	build func(*routev3.RouteConfiguration, conf.Path) route.Table, errs *conf.Errors) (sources []*routev3.RouteConfiguration) {
+	build func(*routev3.RouteConfiguration, conf.Path) route.Table, errs *conf.Errors) {
 	if len(configs) == 0 {
 		errs.Add(path, "must not be empty")
 	}
@@ -77,7 +75,6 @@ func (x *scopes) fill(configs []*routev3.ScopedRouteConfiguration, path conf.Pat
 			continue
 		}
 		t := build(cfg.GetRouteConfiguration(), at.Field("route_configuration"))
-		sources = append(sources, cfg.GetRouteConfiguration())
 		if seen[cfg.GetName()] {
 			continue
 		}
@@ -96,8 +93,6 @@ func (x *scopes) fill(configs []*routev3.ScopedRouteConfiguration, path conf.Pat
 			s.table = t
 		}
 	}
-	slices.Reverse(sources)
-	return sources
 }
 
 func (x *scopes) find(h *httpmsg.Headers) route.Table {

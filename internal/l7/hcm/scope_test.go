@@ -33,12 +33,12 @@ func buildScopes(t testing.TB, text string) (*scopes, []string, *conf.Errors) {
 	}
 	errs := new(conf.Errors)
 	x := &scopes{key: readScopeKey(m.GetScopeKeyBuilder(), conf.Path{}, errs)}
-	built := x.fill(m.GetScopedRouteConfigurationsList().GetScopedRouteConfigurations(), conf.Path{},
-		func(r *routev3.RouteConfiguration, _ conf.Path) route.Table { return namedTable(r.GetName()) }, errs)
 	var names []string
-	for _, r := range built {
-		names = append(names, r.GetName())
-	}
+	x.fill(m.GetScopedRouteConfigurationsList().GetScopedRouteConfigurations(), conf.Path{},
+		func(r *routev3.RouteConfiguration, _ conf.Path) route.Table {
+			names = append(names, r.GetName())
+			return namedTable(r.GetName())
+		}, errs)
 	return x, names, errs
 }
 
@@ -84,7 +84,7 @@ func TestScopes(t *testing.T) {
 		{whole + `scoped_route_configurations_list {` + foo + strings.Replace(bar, `"b"`, `"a"`, 1) + `}`, "foo", ""},
 	} {
 		x, names, errs := buildScopes(t, c.config)
-		if errs.Err() != nil || strings.Join(names, " ") != "ra rb" && !strings.Contains(c.config, `"foo"} fragments`) {
+		if errs.Err() != nil || strings.Join(names, " ") != "rb ra" && !strings.Contains(c.config, `"foo"} fragments`) {
 			t.Fatalf("%v, built %s", errs, names)
 		}
 		h := new(httpmsg.Headers)
