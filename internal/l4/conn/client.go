@@ -15,7 +15,8 @@ import (
 // Dial returns a connection to remote that is being made. The caller adds its
 // callbacks at once: the result is an event of this turn's end or later, Connected
 // or RemoteClose (see TransportFailure); LocalClose (see TimedOut) if timeout, when
-// it is not 0, passes before. With a transport it is the transport that is waited for.
+// it is not 0, passes before, or if the source cannot be bound to. With a transport it is
+// the transport that is waited for.
 func Dial(l *event.Loop, remote address.Address, o *sock.ConnectOptions, timeout time.Duration, cfg Config) *Conn {
 	s, err := sock.Connect(remote, o)
 	s.Remote = remote
@@ -46,6 +47,10 @@ func newClient(l *event.Loop, s sock.Socket, err error, timeout time.Duration, c
 		before := l.SetOwner(c)
 		defer l.SetOwner(before)
 		l.Defer(func() {
+			if refused := new(sock.BindError); errors.As(err, &refused) {
+				c.bindFailed(refused)
+				return
+			}
 			c.connectFailed("immediate connect error: " + describe(err) + "|remote address:" + s.Remote.String())
 		})
 		return c
@@ -100,6 +105,19 @@ func (c *Conn) connectFailed(why string) {
 	}
 	c.info.TransportFailure = why
 	c.close(network.RemoteClose, false, "")
+}
+
+// bindFailed ends a connection that cannot come from where it should. As in Envoy it is
+// this side that gives up.
+func (c *Conn) bindFailed(err *sock.BindError) {
+	if c.state != network.Connecting {
+		return
+	}
+	if c.stats != nil && c.stats.BindErrors != nil {
+		c.stats.BindErrors.Inc(c.loop.Shard())
+	}
+	c.info.TransportFailure = "failed to bind to " + err.Source.String() + ": " + describe(err)
+	c.close(network.LocalClose, false, "")
 }
 
 // describe gives a system error the form that C libraries have for it: with a

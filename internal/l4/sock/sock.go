@@ -84,3 +84,17 @@ type ListenOptions struct {
 	// Options are set on top, in the order given.
 	Options []addr.SocketOption
 }
+
+// A BindError is Connect's, where the system refuses ConnectOptions.Source.
+type BindError struct {
+	Source address.Address
+	Err    error
+}
+
+// Error implements error.
+func (e *BindError) Error() string {
+	return "cannot bind '" + e.Source.String() + "': " + e.Err.Error()
+}
+
+// Unwrap returns what the system said.
+func (e *BindError) Unwrap() error { return e.Err }

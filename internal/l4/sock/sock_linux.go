@@ -2,7 +2,6 @@ package sock
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -150,7 +149,7 @@ func bindSource(fd int, source address.Address) error {
 		}
 	}
 	if err := unix.Bind(fd, toSockaddr(source)); err != nil {
-		return fmt.Errorf("cannot bind '%s': %w", source, err)
+		return &BindError{Source: source, Err: err}
 	}
 	return nil
 }
