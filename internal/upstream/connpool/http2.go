@@ -10,8 +10,12 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
 
-// maxFreeStreams bounds the streams that a connection keeps for later.
-const maxFreeStreams = 64
+// maxFreeStreams bounds the streams that a connection keeps for later, if it had as many
+// at a time; an idle one keeps fewer.
+const (
+	maxFreeStreams     = 1024
+	maxFreeStreamsIdle = 4
+)
 
 // http2 is a connection that speaks HTTP/2 and carries many requests at a time. It
 // stays on its worker.
@@ -174,6 +178,9 @@ func (p *http2) recycleEnded() {
 		}
 	}
 	p.ended = p.ended[:0]
+	if p.active() == 0 && cap(p.free) > maxFreeStreamsIdle {
+		p.free = append([]*http2Stream(nil), p.free[:min(len(p.free), maxFreeStreamsIdle)]...)
+	}
 }
 
 // OnGoAway implements h2.ClientCallbacks.

@@ -336,10 +336,10 @@ func (c *connection) remove(s *stream) {
 	}
 }
 
-// maxFree bounds the streams that a connection keeps for later; an idle one keeps
-// fewer.
+// maxFree bounds the streams that a connection keeps for later, if it had as many at a
+// time; an idle one keeps fewer.
 const (
-	maxFree     = 64
+	maxFree     = 1024
 	maxFreeIdle = 4
 )
 
