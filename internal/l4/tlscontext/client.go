@@ -55,37 +55,13 @@ func newClient(c *Contexts, s *client, errs *conf.Errors) {
 		errs.Add(s.path.Field("auto_sni_san_validation"), "'auto_sni_san_validation' was configured without a validation context")
 	}
 	s.contexts = c
-	s.rebuild = func() {
-		b := build{common: &s.common, see: current}
-		if made := s.build(&b); made != nil {
-			s.take(made)
+	s.assemble = func(b *build) (*material, func()) {
+		made := s.build(b)
+		if made == nil {
+			return nil, nil
 		}
+		return &made.material, func() { s.current.Store(made) }
 	}
-	s.check = func(v view) error {
-		b := build{common: &s.common, see: v}
-		s.build(&b)
-		return b.err()
-	}
-}
-
-// start follows the secrets and makes the first context.
-func (s *client) start(errs *conf.Errors) {
-	s.watch()
-	b := build{common: &s.common, see: current}
-	made := s.build(&b)
-	*errs = append(*errs, b.errs...)
-	if b.secretErrs != nil {
-		s.ctx.Log.Warnf("a secret is not taken: %v", b.secretErrs)
-	}
-	if made != nil {
-		s.take(made)
-	}
-}
-
-func (s *client) take(made *clientContext) {
-	s.current.Store(made)
-	s.follow(made.validator.files())
-	made.expirations(s.stats)
 }
 
 // build makes a context, nil if something is missing or wrong.

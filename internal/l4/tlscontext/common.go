@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"strings"
+	"sync/atomic"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -16,7 +17,7 @@ import (
 )
 
 // common is the configuration that both sides share: what does not change, and the
-// secrets that do. Main goroutine.
+// secrets that do. Main goroutine, but for inUse.
 type common struct {
 	ctx   extension.TransportSocketContext
 	path  conf.Path // of the message that holds the common one
@@ -31,10 +32,13 @@ type common struct {
 	validation   secret.Source // nil: it is in msg, or there is none
 	tickets      secret.Source // nil: as validation
 	dynamic      map[secret.Source]bool
-	rebuild      func() // makes a context of the secrets as they are
-	check        func(view) error
-	stops        []func()
-	followed     map[string]func() // stops following a file
+	// assemble builds a context, and returns what it is made of and what puts it in its place;
+	// nil if something is missing or wrong.
+	assemble func(*build) (*material, func())
+	inUse    atomic.Pointer[material] // nil as long as a secret is missing
+	stops    []func()
+	// followed has for each file what stops following it.
+	followed map[string]func()
 }
 
 type certificateSource struct {
@@ -109,6 +113,39 @@ func contentHash(source *corev3.DataSource) string {
 	}
 	sum := sha256.Sum256(source.GetInlineBytes())
 	return hex.EncodeToString(sum[:4])
+}
+
+// start follows the secrets and makes the first context.
+func (c *common) start(errs *conf.Errors) {
+	c.watch()
+	b := build{common: c, see: current}
+	c.use(&b)
+	*errs = append(*errs, b.errs...)
+	if b.secretErrs != nil {
+		c.ctx.Log.Warnf("a secret is not taken: %v", b.secretErrs)
+	}
+}
+
+// use makes a context and has it used from now on, if nothing is missing or wrong.
+func (c *common) use(b *build) {
+	made, store := c.assemble(b)
+	if made == nil {
+		return
+	}
+	store()
+	c.inUse.Store(made)
+	c.follow(made.validator.files())
+	made.expirations(c.stats)
+}
+
+// rebuild makes a context of the secrets as they are.
+func (c *common) rebuild() { c.use(&build{common: c, see: current}) }
+
+// check reports whether a context can be made of the secrets of v.
+func (c *common) check(v view) error {
+	b := build{common: c, see: v}
+	c.assemble(&b)
+	return b.err()
 }
 
 // watch follows the secrets until the context's Closed. It has those that are read from

@@ -33,12 +33,7 @@ type Contexts struct {
 	acme       ACME // nil: off
 
 	mu   sync.Mutex
-	list []*user // in the order of the configuration
-}
-
-// A user is a filter chain or cluster with TLS.
-type user struct {
-	material func() *material // nil as long as a secret is missing
+	list []*common // of filter chains and clusters, in the order of the configuration
 }
 
 // New returns Contexts without any. handshakes are those of the server, now is
@@ -82,19 +77,9 @@ func (f downstreamFactory) BuildDownstreamTransportSocket(msg proto.Message, ctx
 	before := len(*errs)
 	s := &server{downstream: d, common: common{ctx: ctx, path: path, msg: d.GetCommonTlsContext(), stats: newStats(ctx.Scope, false)}}
 	newServer(f.contexts, s, errs)
-	if len(*errs) == before {
-		s.start(errs)
-	}
-	if len(*errs) > before {
-		s.stop()
+	if !f.contexts.start(&s.common, errs, before) {
 		return nil
 	}
-	f.contexts.add(&s.common, func() *material {
-		if m := s.current.Load(); m != nil {
-			return &m.material
-		}
-		return nil
-	})
 	return s
 }
 
@@ -124,35 +109,33 @@ func (f upstreamFactory) BuildUpstreamTransportSocket(msg proto.Message, ctx ext
 	before := len(*errs)
 	s := &client{upstream: u, common: common{ctx: ctx, path: path, msg: u.GetCommonTlsContext(), stats: newStats(ctx.Scope, true)}}
 	newClient(f.contexts, s, errs)
-	if len(*errs) == before {
-		s.start(errs)
-	}
-	if len(*errs) > before {
-		s.stop()
+	if !f.contexts.start(&s.common, errs, before) {
 		return nil
 	}
-	f.contexts.add(&s.common, func() *material {
-		if m := s.current.Load(); m != nil {
-			return &m.material
-		}
-		return nil
-	})
 	return s
 }
 
-// add makes a context known until it is closed.
-func (c *Contexts) add(owner *common, get func() *material) {
-	added := &user{get}
+// start has a configuration without errors used, and known until it is closed. It
+// reports whether errs has no more than before.
+func (c *Contexts) start(added *common, errs *conf.Errors, before int) bool {
+	if len(*errs) == before {
+		added.start(errs)
+	}
+	if len(*errs) > before {
+		added.stop()
+		return false
+	}
 	c.mu.Lock()
 	c.list = append(c.list, added)
 	c.mu.Unlock()
-	if owner.ctx.Closed != nil {
-		owner.ctx.Closed(func() {
+	if added.ctx.Closed != nil {
+		added.ctx.Closed(func() {
 			c.mu.Lock()
-			c.list = slices.DeleteFunc(c.list, func(other *user) bool { return other == added })
+			c.list = slices.DeleteFunc(c.list, func(other *common) bool { return other == added })
 			c.mu.Unlock()
 		})
 	}
+	return true
 }
 
 // all returns what the contexts are made of at the moment.
@@ -160,8 +143,8 @@ func (c *Contexts) all() []*material {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []*material
-	for _, u := range c.list {
-		if m := u.material(); m != nil {
+	for _, known := range c.list {
+		if m := known.inUse.Load(); m != nil {
 			all = append(all, m)
 		}
 	}
