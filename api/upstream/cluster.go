@@ -153,6 +153,20 @@ const (
 	ConnectTimeout
 )
 
+// ResetReason is the reset that stands for a pool that has no stream to give.
+func (f PoolFailure) ResetReason() httpmsg.ResetReason {
+	switch f {
+	case Overflow:
+		return httpmsg.ResetOverflow
+	case RemoteConnectionFailure:
+		return httpmsg.ResetRemoteConnectionFailure
+	case ConnectTimeout:
+		return httpmsg.ResetConnectionTimeout
+	default:
+		return httpmsg.ResetLocalConnectionFailure
+	}
+}
+
 // StreamPoolCallbacks receives the answer to NewStream.
 type StreamPoolCallbacks interface {
 	// OnStreamReady gives the stream. The request may be sent at once.

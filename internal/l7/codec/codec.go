@@ -8,6 +8,8 @@
 package codec
 
 import (
+	"errors"
+
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
@@ -81,6 +83,25 @@ type RequestEncoder interface {
 	EncodeData(data *buffer.Buffer, endStream bool)
 	EncodeTrailers(trailers *httpmsg.Headers)
 	Stream
+}
+
+var (
+	errNoMethod = errors.New("missing required header: :method")
+	errNoPath   = errors.New("missing required header: :path")
+	errRequest  = errors.New(":method, :path or :authority is missing or has invalid characters")
+)
+
+// RequestError says why a request cannot be encoded. path is the authority where that
+// takes its place, for CONNECT.
+func RequestError(method, path string) error {
+	switch {
+	case method == "":
+		return errNoMethod
+	case path == "" && method != "CONNECT":
+		return errNoPath
+	default:
+		return errRequest
+	}
 }
 
 // A ResponseDecoder receives one response from a client codec.

@@ -82,18 +82,6 @@ func (s *stream) checkRequest(h *httpmsg.Headers, connect bool) bool {
 	return true
 }
 
-// hasToken reports whether the comma-separated list holds token, whatever its case.
-func hasToken(list, token string) bool {
-	for list != "" {
-		item, rest, _ := strings.Cut(list, ",")
-		if strings.EqualFold(strings.Trim(item, " \t"), token) {
-			return true
-		}
-		list = rest
-	}
-	return false
-}
-
 // answerExpect sends "100 Continue" on behalf of the upstream. Filters do not see it.
 func (s *stream) answerExpect(h *httpmsg.Headers) {
 	if s.cfg.proxy100Continue || s.request.Complete || !strings.EqualFold(h.Get(httpmsg.Expect), "100-continue") {
@@ -114,7 +102,7 @@ func (s *stream) completeRequest(h *httpmsg.Headers) bool {
 		h.Remove(httpmsg.Upgrade)
 	}
 	if te := h.Get(httpmsg.TE); te != "" {
-		if hasToken(te, "trailers") {
+		if httpmsg.HasToken(te, "trailers") {
 			h.Set(httpmsg.TE, "trailers")
 		} else {
 			h.Remove(httpmsg.TE)

@@ -46,7 +46,7 @@ func upgradeKind(h *httpmsg.Headers, connect bool) string {
 	if connect {
 		return "CONNECT"
 	}
-	if h.Has(httpmsg.Upgrade) && hasToken(h.Get(httpmsg.Connection), "upgrade") {
+	if h.Has(httpmsg.Upgrade) && httpmsg.HasToken(h.Get(httpmsg.Connection), "upgrade") {
 		return h.Get(httpmsg.Upgrade)
 	}
 	return ""

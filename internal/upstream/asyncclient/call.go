@@ -227,7 +227,7 @@ func (k *call) OnStreamFailure(f upstream.PoolFailure, reason string, host upstr
 		k.finish(grpcclient.Unavailable, "no healthy upstream")
 		return
 	}
-	k.finish(grpcclient.Unavailable, resetText(poolReset(f), reason))
+	k.finish(grpcclient.Unavailable, resetText(f.ResetReason(), reason))
 }
 
 // ResponseHeaders implements upstream.ResponseHandler.

@@ -86,20 +86,6 @@ func grpcOutcome(h *httpmsg.Headers) int {
 	return 500
 }
 
-// poolReset is the reset that stands for a pool that has no stream to give.
-func poolReset(f upstream.PoolFailure) httpmsg.ResetReason {
-	switch f {
-	case upstream.Overflow:
-		return httpmsg.ResetOverflow
-	case upstream.RemoteConnectionFailure:
-		return httpmsg.ResetRemoteConnectionFailure
-	case upstream.ConnectTimeout:
-		return httpmsg.ResetConnectionTimeout
-	default:
-		return httpmsg.ResetLocalConnectionFailure
-	}
-}
-
 // resetText tells people of a reset, as the router's answer does.
 func resetText(reason httpmsg.ResetReason, transportFailure string) string {
 	text := "upstream connect error or disconnect/reset before headers. reset reason: " + reason.String()

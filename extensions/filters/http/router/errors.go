@@ -6,7 +6,6 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
-	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
 
 // A failure is why the router answers a request itself: what the client, the
@@ -134,20 +133,6 @@ func upstreamReset(reason httpmsg.ResetReason, transportFailure string, retried,
 	return failure{
 		status: resetStatus(reason), body: body + text, details: details + "}", flag: resetFlags[reason],
 		overloaded: reason == httpmsg.ResetOverflow,
-	}
-}
-
-// poolReset is the reset that stands for a pool that has no stream to give.
-func poolReset(f upstream.PoolFailure) httpmsg.ResetReason {
-	switch f {
-	case upstream.Overflow:
-		return httpmsg.ResetOverflow
-	case upstream.RemoteConnectionFailure:
-		return httpmsg.ResetRemoteConnectionFailure
-	case upstream.ConnectTimeout:
-		return httpmsg.ResetConnectionTimeout
-	default:
-		return httpmsg.ResetLocalConnectionFailure
 	}
 }
 

@@ -117,7 +117,7 @@ func requestedUpgrade(h *httpmsg.Headers, endStream bool) upgrade {
 	if h.Get(httpmsg.Method) == "CONNECT" {
 		return connectUpgrade
 	}
-	if !h.Has(httpmsg.Upgrade) || !hasToken(h.Get(httpmsg.Connection), "upgrade") {
+	if !h.Has(httpmsg.Upgrade) || !httpmsg.HasToken(h.Get(httpmsg.Connection), "upgrade") {
 		return noUpgrade
 	}
 	if strings.EqualFold(h.Get(httpmsg.Upgrade), "websocket") {
@@ -135,18 +135,6 @@ func (u upgrade) accepts(status int) bool {
 		return status/100 == 2
 	}
 	return status == 101
-}
-
-// hasToken reports whether a comma-separated list holds a token, in any case.
-func hasToken(list, token string) bool {
-	for list != "" {
-		var item string
-		item, list, _ = strings.Cut(list, ",")
-		if strings.EqualFold(strings.TrimSpace(item), token) {
-			return true
-		}
-	}
-	return false
 }
 
 // passedOn reports whether a 1xx response goes on to the client.

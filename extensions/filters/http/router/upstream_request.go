@@ -183,16 +183,16 @@ func (u *upstreamRequest) OnStreamFailure(p upstream.PoolFailure, reason string,
 		outcome := "circuit breaker " + reason + " of priority " + f.forward.Priority.String() + " is open"
 		f.cfg.log.Debugf("cluster %s: %s", f.cluster.Name(), outcome)
 		u.endUnmade(p, "", host)
-		f.onReset(u, poolReset(p), outcome, "")
+		f.onReset(u, p.ResetReason(), outcome, "")
 		return
 	}
 	u.endUnmade(p, reason, host)
-	f.onReset(u, poolReset(p), poolReset(p).String(), reason)
+	f.onReset(u, p.ResetReason(), p.ResetReason().String(), reason)
 }
 
 // endUnmade ends an attempt that got no stream.
 func (u *upstreamRequest) endUnmade(p upstream.PoolFailure, reason string, host upstream.Host) {
-	u.cancel, u.host, u.flags, u.up.FailureReason = nil, host, resetFlags[poolReset(p)], reason
+	u.cancel, u.host, u.flags, u.up.FailureReason = nil, host, resetFlags[p.ResetReason()], reason
 	u.up.PoolReady = u.f.d.Now() // as in Envoy: the pool has answered
 	if host != nil {
 		u.f.triedHosts = append(u.f.triedHosts, host)

@@ -87,41 +87,6 @@ func isAuthority(s string) bool {
 	return true
 }
 
-// equalFold compares s with a lower-case ASCII string, without Unicode's foldings.
-func equalFold(s, lower string) bool {
-	if len(s) != len(lower) {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}
-
-func trimBlanks(s string) string { return strings.Trim(s, " \t") }
-
-// nextToken cuts the first element off a comma-separated list.
-func nextToken(list string) (token, rest string) {
-	token, rest, _ = strings.Cut(list, ",")
-	return trimBlanks(token), rest
-}
-
-func hasToken(list, lower string) bool {
-	for list != "" {
-		var token string
-		if token, list = nextToken(list); equalFold(token, lower) {
-			return true
-		}
-	}
-	return false
-}
-
 // stringOf returns p as a string without a copy; p must never change again.
 func stringOf(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
 

@@ -154,7 +154,7 @@ func (p *fieldParser) add(h *httpmsg.Headers, name, value string, folded bool, f
 		if folded {
 			return codecError("folded transfer-encoding")
 		}
-		if f.encoding == noCoding && equalFold(value, "chunked") {
+		if f.encoding == noCoding && httpmsg.EqualFold(value, "chunked") {
 			f.encoding = chunkedCoding
 		} else {
 			f.encoding = unknownCoding
@@ -170,7 +170,7 @@ func (p *fieldParser) add(h *httpmsg.Headers, name, value string, folded bool, f
 	case httpmsg.Connection:
 		f.persist.add(value)
 	case httpmsg.ProxyConnection:
-		f.persist.close = f.persist.close || hasToken(value, "close")
+		f.persist.close = f.persist.close || httpmsg.HasToken(value, "close")
 	}
 	h.AppendID(id, value)
 	return nil
@@ -179,13 +179,13 @@ func (p *fieldParser) add(h *httpmsg.Headers, name, value string, folded bool, f
 func (p *persistence) add(value string) {
 	for value != "" {
 		var token string
-		token, value = nextToken(value)
+		token, value = httpmsg.NextToken(value)
 		switch {
-		case equalFold(token, "close"):
+		case httpmsg.EqualFold(token, "close"):
 			p.close = true
-		case equalFold(token, "keep-alive"):
+		case httpmsg.EqualFold(token, "keep-alive"):
 			p.keepAlive = true
-		case equalFold(token, "upgrade"):
+		case httpmsg.EqualFold(token, "upgrade"):
 			p.upgrade = true
 		}
 	}
@@ -238,7 +238,7 @@ func removeNominated(h *httpmsg.Headers) bool {
 	}
 	for list != "" {
 		var token string
-		if token, list = nextToken(list); token == "" {
+		if token, list = httpmsg.NextToken(list); token == "" {
 			continue
 		}
 		if isConnectionOption(token) {
@@ -255,7 +255,7 @@ func removeNominated(h *httpmsg.Headers) bool {
 			if len(te) >= maxTE {
 				return false
 			}
-			if hasToken(te, "trailers") {
+			if httpmsg.HasToken(te, "trailers") {
 				h.Set(httpmsg.TE, "trailers")
 			} else {
 				h.Remove(httpmsg.TE)
@@ -274,7 +274,7 @@ func removeNominated(h *httpmsg.Headers) bool {
 // manager removes these headers.
 func isConnectionOption(token string) bool {
 	for _, option := range [...]string{"keep-alive", "close", "upgrade", "http2-settings", "connection"} {
-		if equalFold(token, option) {
+		if httpmsg.EqualFold(token, option) {
 			return true
 		}
 	}

@@ -1,34 +1,14 @@
 package h1
 
 import (
-	"errors"
-
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
 // A requestStream is the one stream of a ClientConnection. Calls after its end
 // have no effect until the next stream begins.
 type requestStream struct{ c *ClientConnection }
-
-var errRequestLine = errors.New("h1: :method, :path or :authority is missing or has invalid characters")
-
-var (
-	errNoMethod = errors.New("missing required header: :method")
-	errNoPath   = errors.New("missing required header: :path")
-)
-
-// requestError says why a request line cannot be sent; path is the authority for CONNECT.
-func requestError(method, path string) error {
-	switch {
-	case method == "":
-		return errNoMethod
-	case path == "" && method != "CONNECT":
-		return errNoPath
-	default:
-		return errRequestLine
-	}
-}
 
 // EncodeHeaders implements codec.RequestEncoder. On an error nothing is sent. The
 // data of an upgrade or CONNECT must wait until the response accepts it.
@@ -43,10 +23,10 @@ func (s *requestStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error 
 		path = authority
 	}
 	if !isToken(method) || !isVisible(path) || !isAuthority(authority) {
-		return requestError(method, path)
+		return codec.RequestError(method, path)
 	}
 	c.method = method
-	c.upgrade = !connect && h.Has(httpmsg.Upgrade) && hasToken(h.Get(httpmsg.Connection), "upgrade")
+	c.upgrade = !connect && h.Has(httpmsg.Upgrade) && httpmsg.HasToken(h.Get(httpmsg.Connection), "upgrade")
 
 	p := c.out.beginHead(h)
 	p = append(p, method...)
@@ -62,7 +42,7 @@ func (s *requestStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) error 
 	p = c.out.fields(p, h, fieldFilter{connection: true, contentLength: !connect})
 	p = c.endHead(p, h, endStream)
 	c.out.commit(p, firstLine)
-	if hasToken(h.Get(httpmsg.Connection), "close") {
+	if httpmsg.HasToken(h.Get(httpmsg.Connection), "close") {
 		c.closing = true
 	}
 	if endStream {

@@ -33,7 +33,7 @@ func (s *responseStream) EncodeHeaders(h *httpmsg.Headers, endStream bool) {
 	c.responded = true
 	status := statusOf(h)
 	accepted := c.in.state == inHeld && (c.connect && status/100 == 2 || !c.connect && status == 101)
-	if !accepted && c.in.state != inDone || hasToken(h.Get(httpmsg.Connection), "close") {
+	if !accepted && c.in.state != inDone || httpmsg.HasToken(h.Get(httpmsg.Connection), "close") {
 		c.closing = true
 	}
 	keep := fieldFilter{connection: accepted, contentLength: !accepted && status >= 200 && status != 204}

@@ -308,7 +308,7 @@ func (c *ServerConnection) checkTunnel(h *httpmsg.Headers, f *framing) *codec.Er
 // ignored, and reports whether none is left. Upgrades to h2c are always ignored.
 func (c *ServerConnection) ignoresUpgrade(h *httpmsg.Headers) bool {
 	protocols, _ := h.Joined("upgrade")
-	if equalFold(protocols, "h2c") {
+	if httpmsg.EqualFold(protocols, "h2c") {
 		return true
 	}
 	ignore := c.in.settings.IgnoreUpgrade
@@ -318,7 +318,7 @@ func (c *ServerConnection) ignoresUpgrade(h *httpmsg.Headers) bool {
 	left := make([]string, 0, 4)
 	for rest := protocols; rest != ""; {
 		var protocol string
-		if protocol, rest = nextToken(rest); !ignore(protocol) {
+		if protocol, rest = httpmsg.NextToken(rest); !ignore(protocol) {
 			left = append(left, protocol)
 		}
 	}

@@ -147,9 +147,9 @@ func parseTarget(r *requestLine, s *Settings) (t target, err *codec.Error) {
 		return t, nil
 	}
 	switch {
-	case equalFold(t.scheme, "http"):
+	case httpmsg.EqualFold(t.scheme, "http"):
 		t.scheme = "http"
-	case equalFold(t.scheme, "https"):
+	case httpmsg.EqualFold(t.scheme, "https"):
 		t.scheme = "https"
 	default:
 		return t, badRequest("http1.invalid_scheme", "unknown scheme in an absolute URL")

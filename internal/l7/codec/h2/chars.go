@@ -81,48 +81,6 @@ func isStatus(s string) bool {
 	return len(s) == 3 && '1' <= s[0] && s[0] <= '9' && s[1]-'0' <= 9 && s[2]-'0' <= 9
 }
 
-// equalFold compares s with a lower-case ASCII string.
-func equalFold(s, lower string) bool {
-	if len(s) != len(lower) {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// hasToken reports whether a comma-separated list has that lower-case element.
-func hasToken(list, lower string) bool {
-	for start := 0; start <= len(list); {
-		end := start
-		for end < len(list) && list[end] != ',' {
-			end++
-		}
-		if equalFold(trimBlanks(list[start:end]), lower) {
-			return true
-		}
-		start = end + 1
-	}
-	return false
-}
-
-func trimBlanks(s string) string {
-	for s != "" && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
-	}
-	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
-}
-
 // parseLength returns the value of a content-length; ok is false if it is none.
 func parseLength(s string) (n int64, ok bool) {
 	const digits = 18 // as many fit

@@ -1,7 +1,6 @@
 package h2
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
@@ -181,25 +180,6 @@ func (c *clientSide) onFault(*stream, string) {}
 // A requestEncoder is a stream as a client's user sees it.
 type requestEncoder struct{ *stream }
 
-var errRequest = errors.New("h2: :method, :path or :authority is missing or has invalid characters")
-
-var (
-	errNoMethod = errors.New("missing required header: :method")
-	errNoPath   = errors.New("missing required header: :path")
-)
-
-// requestError says why a request cannot be sent.
-func requestError(method, path string) error {
-	switch {
-	case method == "":
-		return errNoMethod
-	case path == "" && method != "CONNECT":
-		return errNoPath
-	default:
-		return errRequest
-	}
-}
-
 // EncodeHeaders implements codec.RequestEncoder. On an error nothing is sent.
 func (e requestEncoder) EncodeHeaders(h *httpmsg.Headers, endStream bool) error {
 	s := e.stream
@@ -210,9 +190,9 @@ func (e requestEncoder) EncodeHeaders(h *httpmsg.Headers, endStream bool) error 
 	method, path, authority := h.Get(httpmsg.Method), h.Get(httpmsg.Path), h.Get(httpmsg.Authority)
 	s.connect = method == "CONNECT"
 	if !isToken(method) || !s.connect && !isPath(path) || (s.connect || authority != "") && !isAuthority(authority) {
-		return requestError(method, path)
+		return codec.RequestError(method, path)
 	}
-	if !s.connect && h.Has(httpmsg.Upgrade) && hasToken(h.Get(httpmsg.Connection), "upgrade") {
+	if !s.connect && h.Has(httpmsg.Upgrade) && httpmsg.HasToken(h.Get(httpmsg.Connection), "upgrade") {
 		s.upgrade, s.protocol = true, h.Get(httpmsg.Upgrade)
 	}
 	s.bodiless = method == "HEAD"

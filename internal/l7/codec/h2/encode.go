@@ -45,7 +45,7 @@ func (b *blockWriter) fields(h *httpmsg.Headers) {
 			httpmsg.Upgrade, httpmsg.HTTP2Settings, httpmsg.Host:
 			continue
 		case httpmsg.TE:
-			if !hasToken(f.Value, "trailers") {
+			if !httpmsg.HasToken(f.Value, "trailers") {
 				continue
 			}
 			b.addID(id, "trailers")

@@ -195,7 +195,7 @@ func (f *section) addRegular(field *hpack.Field) {
 		f.fail(faultField, "header of a connection")
 		return
 	case httpmsg.TE:
-		if !equalFold(field.Value, "trailers") {
+		if !httpmsg.EqualFold(field.Value, "trailers") {
 			f.fail(faultField, "te other than trailers")
 			return
 		}
