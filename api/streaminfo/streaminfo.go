@@ -60,6 +60,9 @@ type Stream struct {
 	// MatchUpstreamScheme asks for :scheme to say what the connection to the upstream
 	// speaks, in place of what the client used.
 	MatchUpstreamScheme bool
+	// HidesAddresses keeps the addresses of the downstream connection out of PROXY protocol
+	// headers to the upstream, unless that connection began with such a header itself.
+	HidesAddresses bool
 	// RequestID is the value of x-request-id, "" if there is none.
 	RequestID string
 

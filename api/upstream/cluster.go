@@ -86,6 +86,8 @@ type Pick struct {
 	// Downstream is nil for requests of the proxy itself.
 	Downstream *streaminfo.Connection
 	Request    *httpmsg.Headers
+	// HidesAddresses is as streaminfo.Stream's.
+	HidesAddresses bool
 	// Retry is not nil on retries.
 	Retry RetryHosts
 	// Hash picks the host of a consistent-hashing balancer when HasHash is set.

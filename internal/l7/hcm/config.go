@@ -59,7 +59,7 @@ var Fields = conf.Fields{
 		"merge_slashes", "path_with_escaped_slashes_action", "local_reply_config", "strip_matching_host_port",
 		"strip_any_host_port", "strip_trailing_host_dot", "stream_error_on_invalid_http_message", "proxy_status_config",
 		"append_x_forwarded_port", "forward_proto_config", "record_route_resolution_stats",
-		"stream_flush_timeout",
+		"stream_flush_timeout", "add_proxy_protocol_connection_state",
 		// These have nothing to act on: append_local_overload adds to replies of
 		// the overload manager, which is refused where it is configured; and Envoy reads the
 		// other two and does nothing with them.
@@ -126,6 +126,7 @@ type config struct {
 	serverTransformation serverTransformation
 	schemeToOverwrite    string
 	matchUpstreamScheme  bool
+	hidesAddresses       bool
 	via                  string
 	addUserAgent         bool
 	userAgent, node      string // what it adds
@@ -296,6 +297,7 @@ func (c *config) readMessageRules(m *hcmv3.HttpConnectionManager, server extensi
 	c.serverTransformation = serverTransformation(m.GetServerHeaderTransformation())
 	c.schemeToOverwrite = m.GetSchemeHeaderTransformation().GetSchemeToOverwrite()
 	c.matchUpstreamScheme = m.GetSchemeHeaderTransformation().GetMatchUpstream()
+	c.hidesAddresses = !boolean(m.GetAddProxyProtocolConnectionState(), true)
 	c.via = m.GetVia()
 	if c.addUserAgent = m.GetAddUserAgent().GetValue(); c.addUserAgent {
 		c.userAgent, c.node = server.ServiceCluster(), server.ServiceNode()

@@ -142,10 +142,9 @@ func TestConfigErrors(t *testing.T) {
 		`local_reply_config {mappers {filter {not_health_check_filter {}} status_code {value: 600}}}`:         "local_reply_config.mappers[0].status_code: must be from 200 to 599",
 		`local_reply_config {mappers {filter {not_health_check_filter {}} body {filename: "/none"}}}`:         "local_reply_config.mappers[0].body.filename: open /none: no such file or directory",
 		`local_reply_config {mappers {filter {not_health_check_filter {}} body {environment_variable: "E"}}}`: "local_reply_config.mappers[0].body.environment_variable: Environment variable doesn't exist: E",
-		`tracing {}`:                                        "tracing: field tracing is not implemented",
-		`typed_header_validation_config {}`:                 "typed_header_validation_config: field typed_header_validation_config is not implemented",
-		`add_proxy_protocol_connection_state {value: true}`: "add_proxy_protocol_connection_state: field add_proxy_protocol_connection_state is not implemented",
-		`scoped_routes {}`:                                  "scoped_routes.scope_key_builder.fragments: must not be empty\nscoped_routes.scoped_route_configurations_list.scoped_route_configurations: must not be empty",
+		`tracing {}`:                        "tracing: field tracing is not implemented",
+		`typed_header_validation_config {}`: "typed_header_validation_config: field typed_header_validation_config is not implemented",
+		`scoped_routes {}`:                  "scoped_routes.scope_key_builder.fragments: must not be empty\nscoped_routes.scoped_route_configurations_list.scoped_route_configurations: must not be empty",
 	} {
 		if _, errs := build(t, text); errs.Error() != want {
 			t.Errorf("%s:\n got %v\nwant %s", text, errs.Error(), want)

@@ -116,6 +116,7 @@ func (s *stream) begin(m *manager, enc codec.ResponseEncoder) {
 	limit := m.conn.BufferLimit()
 	s.request.Limit, s.response.Limit = limit, limit
 	s.info.MatchUpstreamScheme = s.cfg.matchUpstreamScheme
+	s.info.HidesAddresses = s.cfg.hidesAddresses
 	m.link(s)
 	s.last = m.softDrain
 	if n := s.cfg.maxRequestsPerConnection; n > 0 && m.requests >= n {

@@ -81,7 +81,8 @@ func (t *Transports) sendsProxyHeader() bool {
 
 // askTransport completes pick with what the transport of its connection is to do.
 func (c *Cluster) askTransport(pick *upstream.Pick) {
-	name, header := &c.config.Protocol.AutoName, c.config.Transports.proxyHeader && pick.Downstream != nil
+	name, down := &c.config.Protocol.AutoName, pick.Downstream
+	header := c.config.Transports.proxyHeader && down != nil && (down.ProxyProtocol != nil || !pick.HidesAddresses)
 	named := (name.SNI || name.Validate) && pick.Request != nil
 	if pick.Transport != nil || !named && !header {
 		return
@@ -91,8 +92,8 @@ func (c *Cluster) askTransport(pick *upstream.Pick) {
 		name.of(pick.Request, o)
 	}
 	if header {
-		if o.ProxyProtocol = pick.Downstream.ProxyProtocol; o.ProxyProtocol == nil {
-			o.ProxyProtocol = &streaminfo.ProxyProtocol{Source: pick.Downstream.Remote, Destination: pick.Downstream.Local}
+		if o.ProxyProtocol = down.ProxyProtocol; o.ProxyProtocol == nil {
+			o.ProxyProtocol = &streaminfo.ProxyProtocol{Source: down.Remote, Destination: down.Local}
 		}
 	}
 	pick.Transport = o

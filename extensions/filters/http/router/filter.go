@@ -119,7 +119,9 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, endStream bool) httpfilter.He
 		return httpfilter.StopIteration
 	}
 	f.connect = terminatesConnect(f.forward, h)
-	f.pick = upstream.Pick{Priority: f.forward.Priority, Downstream: f.info.Downstream, Request: h, HTTP: !f.connect}
+	f.pick = upstream.Pick{
+		Priority: f.forward.Priority, Downstream: f.info.Downstream, HidesAddresses: f.info.HidesAddresses, Request: h, HTTP: !f.connect,
+	}
 	f.hash()
 	f.attempts, f.info.AttemptCount = 1, 1
 	f.finishRequestHeaders()
