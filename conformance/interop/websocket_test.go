@@ -27,7 +27,8 @@ func TestWebSocket(t *testing.T) {
 	_, port, _ := net.SplitHostPort(server)
 	run(t, python(t), "testdata/echo.py", port)
 	awaitServer(t, server)
-	direct := webSockets(t, server)
+	all := []string{"1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*"}
+	direct := webSockets(t, server, all...)
 	if len(direct) != webSocketCases {
 		t.Fatalf("%d cases, not %d", len(direct), webSocketCases)
 	}
@@ -42,9 +43,9 @@ func TestWebSocket(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := webSockets(t, address(t))
+			got := webSockets(t, address(t), all...)
 			for id, want := range direct {
-				if g := got[id]; show(g) != show(want) {
+				if g := got[id]; show(g) != show(want) && !sometimes(t, server, id, g) {
 					t.Errorf("case %s: %s, and direct %s", id, show(g), show(want))
 				}
 			}
@@ -52,18 +53,30 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// sometimes reports whether the case gives that result direct as well: of an echo and an
+// error at the same time either may be told first.
+func sometimes(t *testing.T, server, id string, result webSocketResult) bool {
+	t.Helper()
+	for range 5 {
+		if again := webSockets(t, server, id); show(again[id]) == show(result) {
+			return true
+		}
+	}
+	return false
+}
+
 func show(r webSocketResult) string {
 	text, _ := json.Marshal(r)
 	return string(text)
 }
 
-// webSockets runs the cases against an address.
-func webSockets(t *testing.T, address string) map[string]webSocketResult {
+// webSockets runs cases against an address.
+func webSockets(t *testing.T, address string, cases ...string) map[string]webSocketResult {
 	t.Helper()
 	dir := t.TempDir()
 	args := []string{"--mode", "fuzzingclient", "--parallelism", "8", "--outdir", dir}
-	for _, group := range []string{"1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*"} {
-		args = append(args, "--include", group)
+	for _, c := range cases {
+		args = append(args, "--include", c)
 	}
 	// It fails if a case does: the report tells which.
 	out, _ := command(t, tool(t, "python/bin/kosoku"), append(args, address)...)
