@@ -17,7 +17,7 @@ func (f *formatter) ProcessKey(name string) { f.names = append(f.names, name) }
 // counts for all.
 func (f *formatter) FormatKey(dst []byte, name string) []byte {
 	for _, spelled := range f.names {
-		if sameName(spelled, name) {
+		if httpmsg.EqualFold(spelled, name) {
 			return append(dst, spelled...)
 		}
 	}
@@ -36,20 +36,3 @@ func (f *formatter) SetReasonPhrase(phrase string) {
 
 // ReasonPhrase implements httpmsg.KeyFormatter.
 func (f *formatter) ReasonPhrase() string { return f.reason }
-
-// sameName compares a name with a lower-case one.
-func sameName(name, lower string) bool {
-	if len(name) != len(lower) {
-		return false
-	}
-	for i := range len(name) {
-		c := name[i]
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
-}
