@@ -148,6 +148,12 @@ type Upstream struct {
 	// ClusterMetadata and HostMetadata are those of the configuration. They are shared:
 	// nobody writes to them.
 	ClusterMetadata, HostMetadata map[string]*structpb.Struct
+	// Members counts the hosts of the cluster; nil without one.
+	Members Members
+	// Locality is where the chosen host runs, nil if there is none; LocalityMetadata are
+	// those of the configuration of that place. Nobody writes to them.
+	Locality         *Locality
+	LocalityMetadata map[string]*structpb.Struct
 	// HostsAttempted lists the hosts of all attempts that got a connection, in order,
 	// the last one included. HostnamesAttempted and ConnectionIDsAttempted have their
 	// names ("" for none) and the connections at the same places.
@@ -170,6 +176,15 @@ type Upstream struct {
 	FirstTxByte, LastTxByte  time.Time // of the request
 	FirstRxByte, LastRxByte  time.Time // of the response
 	FirstBodyByte            time.Time
+}
+
+// A Locality is where a host runs.
+type Locality struct{ Region, Zone, SubZone string }
+
+// Members is a cluster as far as it can be counted. Any goroutine.
+type Members interface {
+	// Health counts the hosts: all, and those that get traffic.
+	Health() (total, healthy, degraded int)
 }
 
 // An Attempt is one try to get a response from upstream, that failed.
@@ -236,7 +251,9 @@ type Connection struct {
 	// ListenerMetadata and FilterChainMetadata are those of the configuration. They are
 	// shared: nobody writes to them.
 	ListenerMetadata, FilterChainMetadata map[string]*structpb.Struct
-	Accepted                              time.Time
+	// TrafficDirection is that of the listener: 0 unspecified, 1 inbound, 2 outbound.
+	TrafficDirection int32
+	Accepted         time.Time
 	// RTT is the round trip time that the system knew when the connection was accepted:
 	// that of the handshake. It is set when HasRTT is: only TCP on Linux has it, and only
 	// where a format shows it.

@@ -41,8 +41,25 @@ type Cluster interface {
 	// NewConnection asks for a connection of its own to a host that the load balancer
 	// picks, for TCP proxying. Otherwise as NewStream.
 	NewConnection(d event.Dispatcher, pick *Pick, cb ConnectionPoolCallbacks) Cancel
-	// Health counts the hosts: all, and those that get traffic.
-	Health() (total, healthy, degraded int)
+	streaminfo.Members
+}
+
+// Describe says that a request goes to c; what u had of an earlier attempt is gone.
+func Describe(u *streaminfo.Upstream, c Cluster) {
+	info := c.Info()
+	*u = streaminfo.Upstream{
+		Cluster: info.ObservabilityName, ClusterRaw: info.Name, ClusterMetadata: info.Metadata, Members: c,
+	}
+}
+
+// DescribeHost says which host of the cluster was chosen; nil takes it back.
+func DescribeHost(u *streaminfo.Upstream, h Host) {
+	if h == nil {
+		u.Host, u.Hostname, u.HostMetadata, u.Locality, u.LocalityMetadata = address.Address{}, "", nil, nil, nil
+		return
+	}
+	u.Host, u.Hostname, u.HostMetadata = h.Address(), h.Hostname(), h.Metadata()
+	u.Locality, u.LocalityMetadata = h.Locality(), h.LocalityMetadata()
 }
 
 // A Priority is that of a request, not of a host.
@@ -122,7 +139,10 @@ type Host interface {
 	Address() address.Address
 	Hostname() string
 	Canary() bool
-	Zone() string
+	// Locality is where the host runs, LocalityMetadata what the configuration says of that
+	// place. Nobody writes to them.
+	Locality() *streaminfo.Locality
+	LocalityMetadata() map[string]*structpb.Struct
 	// Priority is that of the host in its cluster, 0 for the highest.
 	Priority() int
 	Metadata() map[string]*structpb.Struct

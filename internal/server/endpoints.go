@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/observe/admin"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/cluster"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
@@ -35,7 +36,7 @@ func (s *Server) dumpEndpoints(match func(string) bool) proto.Message {
 func endpoints(c *cluster.Cluster) *endpointv3.ClusterLoadAssignment {
 	type place struct {
 		priority int
-		locality host.Locality
+		locality streaminfo.Locality
 	}
 	policy := c.Message().GetLoadAssignment().GetPolicy()
 	factor := policy.GetOverprovisioningFactor()
@@ -48,7 +49,7 @@ func endpoints(c *cluster.Cluster) *endpointv3.ClusterLoadAssignment {
 	resolved := c.Message().GetType() != clusterv3.Cluster_STATIC
 	places := map[place]*endpointv3.LocalityLbEndpoints{}
 	c.EachHost(func(h *host.Host) {
-		at := place{h.Priority(), h.Locality()}
+		at := place{h.Priority(), *h.Locality()}
 		if places[at] == nil {
 			places[at] = &endpointv3.LocalityLbEndpoints{
 				Locality:            &corev3.Locality{Region: at.locality.Region, Zone: at.locality.Zone, SubZone: at.locality.SubZone},

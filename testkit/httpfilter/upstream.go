@@ -449,7 +449,7 @@ func (a *Attempt) mustBeOpen() {
 // A Host is an upstream.Host that notes outcomes.
 type Host struct {
 	IsCanary bool
-	InZone   string
+	Where    streaminfo.Locality
 	// Responses are the statuses that were recorded, Failures how many of them failed
 	// whatever the status, Timeouts how many timeouts. With Count set the responses are
 	// only counted, in Recorded.
@@ -479,8 +479,11 @@ func (h *Host) Hostname() string { return h.name }
 // Canary returns IsCanary.
 func (h *Host) Canary() bool { return h.IsCanary }
 
-// Zone returns InZone.
-func (h *Host) Zone() string { return h.InZone }
+// Locality returns Where.
+func (h *Host) Locality() *streaminfo.Locality { return &h.Where }
+
+// LocalityMetadata returns nil.
+func (h *Host) LocalityMetadata() map[string]*structpb.Struct { return nil }
 
 // Priority implements upstream.Host.
 func (h *Host) Priority() int { return 0 }

@@ -82,6 +82,14 @@ func metadata(byNamespace map[string]*structpb.Struct) any {
 	return &corev3.Metadata{FilterMetadata: byNamespace}
 }
 
+// hostMetadata is metadata, with the null that Envoy has for a host without them.
+func hostMetadata(byNamespace map[string]*structpb.Struct) any {
+	if byNamespace == nil {
+		return types.NullValue
+	}
+	return metadata(byNamespace)
+}
+
 // text returns a string, nil if it is missing.
 func text(s string) any {
 	if s == "" {
@@ -286,8 +294,15 @@ func first(names []string) any {
 func (a *activation) upstream(key string) any {
 	s := a.e.Stream
 	u := &s.Upstream
-	if key == "request_attempt_count" {
+	switch key {
+	case "request_attempt_count":
 		return uint64(s.AttemptCount)
+	case "num_endpoints":
+		if u.Members == nil {
+			return nil
+		}
+		total, _, _ := u.Members.Health()
+		return uint64(total)
 	}
 	if !u.Host.IsValid() {
 		return nil
@@ -301,6 +316,9 @@ func (a *activation) upstream(key string) any {
 		return u.FailureReason
 	case "cx_pool_ready_duration":
 		return between(s.Start, u.PoolReady)
+	case "locality":
+		l := u.Locality
+		return &corev3.Locality{Region: l.Region, Zone: l.Zone, SubZone: l.SubZone}
 	}
 	return session(u.TLS, key)
 }
@@ -342,7 +360,11 @@ func (a *activation) xds(key string) any {
 	case key == "virtual_host_metadata" && hasHost:
 		return metadata(s.VirtualHostMetadata)
 	case key == "upstream_host_metadata" && u.Host.IsValid():
-		return metadata(u.HostMetadata)
+		return hostMetadata(u.HostMetadata)
+	case key == "upstream_host_locality_metadata" && u.Host.IsValid():
+		return hostMetadata(u.LocalityMetadata)
+	case key == "listener_direction" && s.Downstream != nil:
+		return int64(s.Downstream.TrafficDirection)
 	case key == "filter_chain_name":
 		return a.downstream().FilterChainName
 	case key == "listener_metadata" && s.Downstream != nil:

@@ -152,7 +152,7 @@ func addition(concat bool) celgo.EnvOption {
 		celgo.SingletonBinaryBinding(add))
 }
 
-// check refuses loops, unknown functions, and attributes that this proxy does not know.
+// check refuses loops and unknown functions.
 func (l *language) check(a *ast.AST) error {
 	functions := l.env.Functions()
 	var errs []error
@@ -164,13 +164,7 @@ func (l *language) check(a *ast.AST) error {
 			call := x.AsCall()
 			if name := call.FunctionName(); functions[name] == nil && functions[qualified(call)] == nil {
 				errs = append(errs, fmt.Errorf("No overload found in reference resolve step for %s", name))
-			} else if args := call.Args(); name == "_[_]" && args[1].Kind() == ast.LiteralKind {
-				key, _ := args[1].AsLiteral().(types.String)
-				errs = append(errs, checkAttribute(args[0], string(key)))
 			}
-		case ast.SelectKind:
-			s := x.AsSelect()
-			errs = append(errs, checkAttribute(s.Operand(), s.FieldName()))
 		}
 	}))
 	for _, err := range errs {
@@ -188,19 +182,6 @@ func qualified(call ast.CallExpr) string {
 		return call.Target().AsIdent() + "." + call.FunctionName()
 	}
 	return ""
-}
-
-// checkAttribute refuses operand.name if it is an attribute that Envoy has and this
-// proxy has not.
-func checkAttribute(operand ast.Expr, name string) error {
-	if operand.Kind() != ast.IdentKind {
-		return nil
-	}
-	switch full := operand.AsIdent() + "." + name; full {
-	case "upstream.locality", "upstream.num_endpoints", "xds.upstream_host_locality_metadata", "xds.listener_direction":
-		return fmt.Errorf("the attribute %s is not implemented", full)
-	}
-	return nil
 }
 
 // Eval evaluates the expression for e. It reports false if that is an error, as that

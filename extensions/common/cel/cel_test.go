@@ -45,6 +45,10 @@ func node() *corev3.Node {
 	return &corev3.Node{Id: "nid", Cluster: "ncl", Metadata: object(`{"k":"v","n":1}`), Locality: &corev3.Locality{Zone: "z1"}}
 }
 
+type members int
+
+func (n members) Health() (total, healthy, degraded int) { return int(n), 0, 0 }
+
 // entry is the request of testdata/envoy.txt.
 func entry() *format.Entry {
 	start := time.Date(2026, 11, 23, 17, 9, 12, 429260000, time.UTC)
@@ -60,11 +64,12 @@ func entry() *format.Entry {
 		Stream: &streaminfo.Stream{
 			Start: start, Version: httpmsg.HTTP11, HasVersion: true, ResponseCode: 200, ResponseDetails: "via_upstream", BytesSent: 5,
 			End:        at(1031),
-			Downstream: &streaminfo.Connection{ID: 1, Remote: client, Local: server, FilterChainName: "fcname", ListenerMetadata: namespace("ln", `{"k":"lv"}`)},
+			Downstream: &streaminfo.Connection{ID: 1, Remote: client, Local: server, FilterChainName: "fcname", TrafficDirection: 2, ListenerMetadata: namespace("ln", `{"k":"lv"}`)},
 			Upstream: streaminfo.Upstream{
 				Cluster: "up", ClusterRaw: "up", Host: socket("127.0.0.1:1234"), LocalAddress: socket("127.0.0.1:36288"),
 				PoolReady: at(460), FirstTxByte: at(492), LastRxByte: at(996),
 				ClusterMetadata: namespace("cl", `{"k":"cv","n":7}`), HostMetadata: namespace("hh", `{"k":"hv"}`),
+				Members: members(3), Locality: &streaminfo.Locality{Region: "r", Zone: "z", SubZone: "s"}, LocalityMetadata: namespace("lo", `{"k":"locv"}`),
 			},
 			RouteName: "route1", VirtualHostName: "vhost", AttemptCount: 1,
 			Metadata:      namespace("md", `{"s":"str","n":42,"n2":1.5,"b":true,"l":[1,"x",null],"o":{"k":"value","a":1},"z":null}`),
@@ -131,9 +136,6 @@ func TestErrors(t *testing.T) {
 		{"google.nope{a: 1}", "failed to create an expression: "},
 		{"request.path.matches('[')", "failed to create an expression: "},
 		{"'a'.matches('" + strings.Repeat("a", 110) + "')", "failed to create an expression: "},
-		{"upstream.locality.zone", "failed to create an expression: the attribute upstream.locality is not implemented"},
-		{"1 == xds['listener_direction']", "failed to create an expression: the attribute xds.listener_direction is not implemented"},
-		{"has(upstream.num_endpoints)", "failed to create an expression: the attribute upstream.num_endpoints is not implemented"},
 		{strings.Repeat("(", 1000) + "1" + strings.Repeat(")", 1000), "Not able to parse filter expression: "},
 	} {
 		_, err := New(nil, nil).Compile("filter expression", test.text)

@@ -7,6 +7,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
@@ -18,6 +19,7 @@ import (
 // A chain is a filter chain. It is immutable and shared by the workers.
 type chain struct {
 	name             string
+	metadata         map[string]*structpb.Struct
 	msg              *listenerv3.FilterChain
 	builders         []network.FilterBuilder
 	transport        transport.ServerFactory // nil for a plain one
@@ -89,7 +91,7 @@ func (b *builder) chain(msg *listenerv3.FilterChain, path conf.Path) *chain {
 		}
 	}
 	b.check(msg, chainFields, path)
-	c := &chain{name: msg.GetName(), msg: msg, drain: b.options.newDrain(b.msg)}
+	c := &chain{name: msg.GetName(), metadata: msg.GetMetadata().GetFilterMetadata(), msg: msg, drain: b.options.newDrain(b.msg)}
 	b.transportSocket(c, path)
 	ctx := b.context
 	ctx.Listener.Drain = c.drain

@@ -8,6 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
@@ -37,9 +38,11 @@ func Fields() []conf.Fields {
 			"continue_on_listener_filters_timeout", "transparent", "freebind", "socket_options",
 			"tcp_fast_open_queue_length", "traffic_direction", "connection_balance_config.exact_balance", "reuse_port",
 			"enable_reuse_port", "access_log", "tcp_backlog_size", "max_connections_to_accept_per_socket_event",
-			"bind_to_port", "ignore_global_conn_limit", "tcp_keepalive", "internal_listener"}},
+			"bind_to_port", "ignore_global_conn_limit", "tcp_keepalive", "internal_listener",
+			"metadata.filter_metadata"}},
 		{Message: "envoy.config.listener.v3.FilterChain", Names: []string{
-			"filter_chain_match", "filters", "transport_socket", "transport_socket_connect_timeout", "name"}},
+			"filter_chain_match", "filters", "transport_socket", "transport_socket_connect_timeout", "name",
+			"metadata.filter_metadata"}},
 		{Message: "envoy.config.listener.v3.FilterChainMatch", Names: []string{
 			"destination_port", "prefix_ranges", "direct_source_prefix_ranges", "source_type", "source_prefix_ranges",
 			"source_ports", "server_names", "transport_protocol", "application_protocols"}},
@@ -85,9 +88,12 @@ type config struct {
 	filterTimeout     time.Duration // 0: none
 	continueOnTimeout bool
 
-	inbound  bool
-	internal bool // connections come from clusters of this proxy
+	direction corev3.TrafficDirection
+	metadata  map[string]*structpb.Struct
+	internal  bool // connections come from clusters of this proxy
 }
+
+func (c *config) inbound() bool { return c.direction == corev3.TrafficDirection_INBOUND }
 
 // A socketConfig says how one address is listened on. Sockets of an equal one are
 // kept by an update.
@@ -125,7 +131,8 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 		limitKey:          limitKeyPrefix + msg.GetName() + limitKeySuffix,
 		filterTimeout:     defaultFilterTimeout,
 		continueOnTimeout: msg.GetContinueOnListenerFiltersTimeout(),
-		inbound:           msg.GetTrafficDirection() == corev3.TrafficDirection_INBOUND,
+		direction:         msg.GetTrafficDirection(),
+		metadata:          msg.GetMetadata().GetFilterMetadata(),
 		internal:          msg.GetInternalListener() != nil,
 	}
 	if v := msg.GetPerConnectionBufferLimitBytes(); v != nil {
@@ -152,8 +159,8 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 	b.context = extension.NetworkContext{Context: o.Context, Listener: extension.Listener{
 		Name:     msg.GetName(),
 		Scope:    cfg.stats.scope,
-		Inbound:  cfg.inbound,
-		Outbound: msg.GetTrafficDirection() == corev3.TrafficDirection_OUTBOUND,
+		Inbound:  cfg.inbound(),
+		Outbound: cfg.direction == corev3.TrafficDirection_OUTBOUND,
 		Drain:    cfg.drain,
 	}}
 	cfg.accessLogs = o.Context.AccessLogs.Build(msg.GetAccessLog(), path.Field("access_log"), errs)

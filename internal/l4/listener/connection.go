@@ -27,7 +27,7 @@ type connection struct {
 // start runs the listener filters, if there are any, and then the filter chain.
 func (c *connection) start() {
 	info := c.conn.Info()
-	info.ListenerName = c.config.name
+	info.ListenerName, info.ListenerMetadata, info.TrafficDirection = c.config.name, c.config.metadata, int32(c.config.direction)
 	if c.inspection != nil {
 		c.config.stats.preActive.Inc(c.shard())
 		c.conn.AddReadFilter(c.inspection)
@@ -62,7 +62,7 @@ func (c *connection) choose() bool {
 		return false
 	}
 	c.chain = ch
-	info.FilterChainName = ch.name
+	info.FilterChainName, info.FilterChainMetadata = ch.name, ch.metadata
 	stats.total.Inc(shard)
 	stats.active.Inc(shard)
 	stats.workers[c.worker.index].total.Inc(shard)

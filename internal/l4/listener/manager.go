@@ -261,13 +261,13 @@ func (m *Manager) Stop(inboundOnly bool) {
 	}
 }
 
-func (m *Manager) stopped(l *listener) bool { return m.stopAll || m.stopInbound && l.config.inbound }
+func (m *Manager) stopped(l *listener) bool { return m.stopAll || m.stopInbound && l.config.inbound() }
 
 // Drain makes the connections of all listeners, or of those with the traffic
 // direction INBOUND, end over the drain time. Accepting goes on.
 func (m *Manager) Drain(inboundOnly bool) {
 	for _, l := range m.active {
-		if l.config.inbound || !inboundOnly {
+		if l.config.inbound() || !inboundOnly {
 			for _, c := range l.config.chains {
 				c.drain.Start()
 			}

@@ -5,6 +5,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/addr"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
 )
@@ -20,7 +21,7 @@ type Endpoint struct {
 func loadAssignmentFields() conf.Fields {
 	return conf.Fields{Message: "envoy.config.endpoint.v3.ClusterLoadAssignment", Names: []string{
 		"cluster_name", "policy.overprovisioning_factor",
-		"endpoints.locality", "endpoints.load_balancing_weight", "endpoints.priority",
+		"endpoints.locality", "endpoints.metadata.filter_metadata", "endpoints.load_balancing_weight", "endpoints.priority",
 		"endpoints.lb_endpoints.endpoint.address", "endpoints.lb_endpoints.endpoint.hostname",
 		"endpoints.lb_endpoints.health_status", "endpoints.lb_endpoints.metadata.filter_metadata",
 		"endpoints.lb_endpoints.load_balancing_weight",
@@ -46,13 +47,14 @@ func parseLoadAssignment(msg *endpointv3.ClusterLoadAssignment, d Discovery, pat
 func parseEndpoint(msg *endpointv3.LbEndpoint, locality *endpointv3.LocalityLbEndpoints, d Discovery, path conf.Path, errs *conf.Errors) Endpoint {
 	l := locality.GetLocality()
 	e := Endpoint{Host: host.Config{
-		Hostname:       msg.GetEndpoint().GetHostname(),
-		Weight:         uint32Or(msg.GetLoadBalancingWeight(), 1),
-		Priority:       int(locality.GetPriority()),
-		Locality:       host.Locality{Region: l.GetRegion(), Zone: l.GetZone(), SubZone: l.GetSubZone()},
-		LocalityWeight: locality.GetLoadBalancingWeight().GetValue(),
-		Metadata:       metadata(msg.GetMetadata()),
-		Health:         healthFlags(msg.GetHealthStatus()),
+		Hostname:         msg.GetEndpoint().GetHostname(),
+		Weight:           uint32Or(msg.GetLoadBalancingWeight(), 1),
+		Priority:         int(locality.GetPriority()),
+		Locality:         streaminfo.Locality{Region: l.GetRegion(), Zone: l.GetZone(), SubZone: l.GetSubZone()},
+		LocalityWeight:   locality.GetLoadBalancingWeight().GetValue(),
+		LocalityMetadata: metadata(locality.GetMetadata()),
+		Metadata:         metadata(msg.GetMetadata()),
+		Health:           healthFlags(msg.GetHealthStatus()),
 	}}
 	at := path.Field("endpoint").Field("address")
 	if d == Static {

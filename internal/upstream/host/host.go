@@ -10,12 +10,10 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
-
-// A Locality is where a host runs.
-type Locality struct{ Region, Zone, SubZone string }
 
 // Config describes a host.
 type Config struct {
@@ -23,10 +21,11 @@ type Config struct {
 	Hostname string
 	Weight   uint32 // 0 counts as 1
 	Priority int    // that of the host's locality, 0 the first
-	Locality Locality
+	Locality streaminfo.Locality
 	// LocalityWeight is the share of traffic of the locality, relative to the others of
 	// the same priority, where localities are balanced by weight; 0 for none.
-	LocalityWeight uint32
+	LocalityWeight   uint32
+	LocalityMetadata map[string]*structpb.Struct
 	// Added is when the host came into the cluster.
 	Added    time.Time
 	Metadata map[string]*structpb.Struct
@@ -110,8 +109,11 @@ func (h *Host) Hostname() string { return h.config.Hostname }
 // Canary implements upstream.Host: metadata envoy.lb has canary set.
 func (h *Host) Canary() bool { return h.canary }
 
-// Zone implements upstream.Host.
-func (h *Host) Zone() string { return h.config.Locality.Zone }
+// Locality implements upstream.Host.
+func (h *Host) Locality() *streaminfo.Locality { return &h.config.Locality }
+
+// LocalityMetadata implements upstream.Host.
+func (h *Host) LocalityMetadata() map[string]*structpb.Struct { return h.config.LocalityMetadata }
 
 // Metadata implements upstream.Host.
 func (h *Host) Metadata() map[string]*structpb.Struct { return h.config.Metadata }
@@ -134,9 +136,6 @@ func (h *Host) RecordTimeout(int) { h.stats.RqTimeout.Add(1) }
 
 // Stats returns the counts of the host.
 func (h *Host) Stats() *Stats { return &h.stats }
-
-// Locality returns where the host runs.
-func (h *Host) Locality() Locality { return h.config.Locality }
 
 // LocalityWeight returns the weight of where the host runs, 0 for none.
 func (h *Host) LocalityWeight() uint32 { return h.config.LocalityWeight }

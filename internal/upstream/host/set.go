@@ -3,6 +3,8 @@ package host
 import (
 	"cmp"
 	"slices"
+
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
 // A Set is all hosts of a cluster at one moment, by priority. It is immutable: a
@@ -27,7 +29,7 @@ type Level struct {
 // LocalityHosts are the hosts of a level that run in one place. They have no
 // localities below them.
 type LocalityHosts struct {
-	Locality
+	streaminfo.Locality
 	Weight uint32 // Config.LocalityWeight
 	Level
 }
@@ -54,11 +56,11 @@ func NewSet(hosts []*Host) *Set {
 // locality returns the part of the level for hosts where h runs.
 func (l *Level) locality(h *Host) *LocalityHosts {
 	for i := range l.Localities {
-		if l.Localities[i].Locality == h.Locality() {
+		if l.Localities[i].Locality == *h.Locality() {
 			return &l.Localities[i]
 		}
 	}
-	l.Localities = append(l.Localities, LocalityHosts{Locality: h.Locality(), Weight: h.config.LocalityWeight})
+	l.Localities = append(l.Localities, LocalityHosts{Locality: *h.Locality(), Weight: h.config.LocalityWeight})
 	return &l.Localities[len(l.Localities)-1]
 }
 

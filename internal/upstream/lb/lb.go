@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nuncio-proxy/nuncio/api/stats"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
 )
@@ -73,7 +74,7 @@ type place struct {
 	level    int
 	kind     kind
 	part     part
-	locality host.Locality
+	locality streaminfo.Locality
 }
 
 type part uint8

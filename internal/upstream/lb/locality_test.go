@@ -3,6 +3,7 @@ package lb_test
 import (
 	"testing"
 
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/host"
 	"github.com/nuncio-proxy/nuncio/internal/upstream/lb"
 )
@@ -12,7 +13,7 @@ func in(zone string, weight uint32, health string) []*host.Host {
 	flags := map[rune]host.HealthFlags{'d': host.DegradedEDSHealth, 'u': host.FailedEDSHealth, 'x': host.FailedActiveHC | host.PendingActiveHC}
 	var hosts []*host.Host
 	for i, c := range health {
-		hosts = append(hosts, host.New(host.Config{Hostname: zone + string(c) + string(rune('0'+i)), Locality: host.Locality{Zone: zone}, LocalityWeight: weight, Health: flags[c]}))
+		hosts = append(hosts, host.New(host.Config{Hostname: zone + string(c) + string(rune('0'+i)), Locality: streaminfo.Locality{Zone: zone}, LocalityWeight: weight, Health: flags[c]}))
 	}
 	return hosts
 }

@@ -107,10 +107,10 @@ func (f *filter) basicStatus(status int) int {
 // zonePrefix is the name of the statistics for requests to the zone of a host, "" if
 // this server's zone or that one is not known.
 func (f *filter) zonePrefix(host upstream.Host) string {
-	if f.cfg.zone == "" || host == nil || host.Zone() == "" {
+	if f.cfg.zone == "" || host == nil || host.Locality().Zone == "" {
 		return ""
 	}
-	if to := host.Zone(); to != f.keys.zone {
+	if to := host.Locality().Zone; to != f.keys.zone {
 		f.keys.zone, f.keys.zonePrefix = to, "zone."+f.cfg.zone+"."+to+"."
 	}
 	return f.keys.zonePrefix

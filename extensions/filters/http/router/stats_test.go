@@ -89,7 +89,7 @@ func TestNamedStats(t *testing.T) {
 	b := newBench(t, nil, func(b *bench) {
 		b.cluster.Immediate = true
 		b.ctx.Server.(*filtertest.Server).Zone = "za"
-		b.cluster.Hosts[0].InZone = "zb"
+		b.cluster.Hosts[0].Where.Zone = "zb"
 	})
 	b.get("x-envoy-internal", "true", "x-envoy-upstream-alt-stat-name", "alt")
 	if contains(b.last().SentText(), "alt") {

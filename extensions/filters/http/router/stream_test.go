@@ -483,7 +483,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 		b.route.VirtualHost.IncludeAttemptCount = true
 		vc := b.requestStats("vc")
 		b.route.VirtualHost.VirtualCluster = func(*httpmsg.Headers) *route.RequestStats { return vc }
-		b.ctx.Server.(*filtertest.Server).Zone, b.cluster.Hosts[0].InZone = "za", "zb"
+		b.ctx.Server.(*filtertest.Server).Zone, b.cluster.Hosts[0].Where.Zone = "za", "zb"
 	})
 	b.stats.Scope("cluster.a.").Histogram("upstream_rq_time", 0)
 	body := strings.Repeat("x", 93)

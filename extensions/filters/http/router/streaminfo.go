@@ -1,18 +1,13 @@
 package router
 
 import (
-	"github.com/nuncio-proxy/nuncio/api/address"
-	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
 
 // describeCluster says where the request goes; what an earlier attempt left is gone.
 func (f *filter) describeCluster() {
-	info := f.cluster.Info()
 	f.info.AttemptCount = f.attempts
-	f.info.Upstream = streaminfo.Upstream{
-		Cluster: info.ObservabilityName, ClusterRaw: info.Name, ClusterMetadata: info.Metadata,
-	}
+	upstream.Describe(&f.info.Upstream, f.cluster)
 }
 
 // meter counts the bytes of u from now on, on top of those of the attempts before.
@@ -30,11 +25,7 @@ func (f *filter) meter(u *upstreamRequest) {
 // nil takes it back.
 func (u *upstreamRequest) describeHost(h upstream.Host) {
 	u.up.Attempted = true
-	if h == nil {
-		u.up.Host, u.up.Hostname, u.up.HostMetadata = address.Address{}, "", nil
-		return
-	}
-	u.up.Host, u.up.Hostname, u.up.HostMetadata = h.Address(), h.Hostname(), h.Metadata()
+	upstream.DescribeHost(u.up, h)
 }
 
 // describeStream says which connection carries the attempt.

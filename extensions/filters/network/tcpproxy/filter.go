@@ -130,7 +130,7 @@ func (f *filter) start() {
 		f.fail(streaminfo.NoClusterFound, noCluster)
 		return
 	}
-	f.stream.Upstream.Cluster, f.stream.Upstream.ClusterRaw = f.cluster.Info().ObservabilityName, f.cluster.Info().Name
+	upstream.Describe(&f.stream.Upstream, f.cluster)
 	f.hash()
 	if c.tunneling != nil {
 		f.tunnel = &tunnel{filter: f}
@@ -196,7 +196,7 @@ func (f *filter) attempted(host upstream.Host) {
 	f.stream.AttemptCount = f.attempts
 	if host != nil {
 		u := &f.stream.Upstream
-		u.Host, u.Hostname = host.Address(), host.Hostname()
+		upstream.DescribeHost(u, host)
 		u.HostsAttempted = append(u.HostsAttempted, u.Host)
 	}
 }
