@@ -20,6 +20,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/why"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 )
 
 // drainState says how far a connection is on its way to its end.
@@ -67,7 +68,8 @@ type manager struct {
 
 // worker is what the managers of one worker share. It belongs to that worker.
 type worker struct {
-	free []*stream
+	free  []*stream
+	http2 h2.Streams // of the codecs of HTTP/2
 	// ended holds streams that are recycled at the end of the turn.
 	ended   []*stream
 	recycle func()

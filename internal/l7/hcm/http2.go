@@ -66,7 +66,7 @@ func newHTTP2(m *manager) *http2 {
 	x := &http2{m: m}
 	x.redispatch = x.dispatchAgain
 	x.resets, x.counted = m.cfg.http2.StreamResetBurst, m.d.Now()
-	x.Init(x, x, &m.cfg.http2, m.cfg.http2Stats(), m.shard, &m.out)
+	x.Init(x, x, &m.cfg.http2, m.cfg.http2Stats(), m.shard, &m.w.http2, &m.out)
 	x.keepAlive.Start(m.d, m.cfg.keepAlive, pinger{x}, x.onKeepAliveTimeout)
 	return x
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 )
 
 // A client is one connection that carries requests. It belongs to its worker; one of
@@ -213,6 +214,9 @@ func (c *client) onClose(e network.Event) {
 	c.pool.config.Stats.UpstreamRqPerCx.Record(w.d.Shard(), c.streams)
 	w.conns.Add(-1)
 	w.http2 = slices.DeleteFunc(w.http2, func(other *client) bool { return other == c })
+	if len(w.http2) == 0 {
+		w.streams, w.codecStreams = nil, h2.Streams{}
+	}
 	if _, ok := c.protocol.(*http1); ok && w.pool.protocol == ByALPN {
 		w.pool.lendable.Add(-1)
 	}

@@ -10,19 +10,14 @@ import (
 	"github.com/nuncio-proxy/nuncio/internal/l7/keepalive"
 )
 
-// maxFreeStreams bounds the streams that a connection keeps for later, if it had as many
-// at a time; an idle one keeps fewer.
-const (
-	maxFreeStreams     = 1024
-	maxFreeStreamsIdle = 4
-)
+// maxSpareStreams bounds the streams that a worker keeps for later.
+const maxSpareStreams = 1024
 
 // http2 is a connection that speaks HTTP/2 and carries many requests at a time. It
 // stays on its worker.
 type http2 struct {
 	*client
 	codec       h2.ClientConnection
-	free        []*http2Stream
 	ended       []*http2Stream // free at the end of the turn
 	dispatching bool
 	// finished is set when the last stream of a connection that gets no more has ended as
@@ -43,7 +38,7 @@ func newHTTP2(c *client) *http2 {
 	p.redispatch, p.recycle = p.dispatchAgain, p.recycleEnded
 	config, shard := c.pool.config, c.worker.d.Shard()
 	config.Stats.UpstreamCxHTTP2Total.Inc(shard)
-	p.codec.Init(p, config.HTTP2, config.HTTP2Stats(), shard, &c.out)
+	p.codec.Init(p, config.HTTP2, config.HTTP2Stats(), shard, &c.worker.codecStreams, &c.out)
 	return p
 }
 
@@ -69,8 +64,7 @@ func (p *http2) onKeepAliveTimeout() {
 
 func (p *http2) begin(h upstream.ResponseHandler) upstream.RequestStream {
 	p.keepAlive.OnStreamBegins()
-	s := p.newStream()
-	*s = http2Stream{}
+	s := p.worker.takeStream()
 	s.p = p
 	s.init(p.client, h, httpmsg.HTTP2)
 	s.encoder = p.codec.NewStream(s)
@@ -81,13 +75,13 @@ func (p *http2) begin(h upstream.ResponseHandler) upstream.RequestStream {
 	return s
 }
 
-func (p *http2) newStream() *http2Stream {
-	n := len(p.free)
+func (w *worker) takeStream() *http2Stream {
+	n := len(w.streams)
 	if n == 0 {
 		return new(http2Stream)
 	}
-	s := p.free[n-1]
-	p.free = p.free[:n-1]
+	s := w.streams[n-1]
+	w.streams = w.streams[:n-1]
 	return s
 }
 
@@ -173,14 +167,12 @@ func (p *http2) OnStreamEnd(decoder codec.ResponseDecoder) {
 func (p *http2) recycleEnded() {
 	for i, s := range p.ended {
 		p.ended[i] = nil
-		if len(p.free) < maxFreeStreams {
-			p.free = append(p.free, s)
+		if w := p.worker; len(w.streams) < maxSpareStreams && len(w.http2) > 0 {
+			*s = http2Stream{}
+			w.streams = append(w.streams, s)
 		}
 	}
 	p.ended = p.ended[:0]
-	if p.active() == 0 && cap(p.free) > maxFreeStreamsIdle {
-		p.free = append([]*http2Stream(nil), p.free[:min(len(p.free), maxFreeStreamsIdle)]...)
-	}
 }
 
 // OnGoAway implements h2.ClientCallbacks.

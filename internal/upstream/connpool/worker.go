@@ -7,6 +7,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2"
 )
 
 // A worker is one worker's part of a pool.
@@ -27,6 +28,10 @@ type worker struct {
 	sequence   uint64 // of the next request that waits
 	sharing    bool   // handOut is going to run in this turn
 	sharer     func() // handOut, kept because a method value costs an allocation
+
+	// streams of HTTP/2 and their codec's that nobody uses; empty without such connections
+	streams      []*http2Stream
+	codecStreams h2.Streams
 
 	// read by the others
 	idling   atomic.Int64 // len(idle)

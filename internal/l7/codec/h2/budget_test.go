@@ -81,8 +81,8 @@ func newPair(tb testing.TB, body int) *pair {
 	p.toUser.Init(&p.pool)
 	c, s := ClientDefaults(), ServerDefaults()
 	st := NewStats(newScope())
-	p.client = NewClient(&p.cu, &c, st, stats.Any, &p.toServer)
-	p.server = NewServer(&p.su, &p.su, &s, st, stats.Any, &p.toUser)
+	p.client = NewClient(&p.cu, &c, st, stats.Any, new(Streams), &p.toServer)
+	p.server = NewServer(&p.su, &p.su, &s, st, stats.Any, new(Streams), &p.toUser)
 	p.exchange()
 	p.exchange()
 	return p
@@ -131,10 +131,6 @@ func TestIdleSize(t *testing.T) {
 	}
 	size := int(unsafe.Sizeof(*p.server))
 	c := &p.server.connection
-	size += cap(c.free) * 8
-	for _, s := range c.free {
-		size += int(unsafe.Sizeof(*s))
-	}
 	size += (cap(c.streams) + cap(c.retired) + cap(c.writer.pending.ends)) * 8
 	size += cap(c.reader.part) + cap(c.reader.block.bytes)
 	t.Logf("idle connection: %d bytes without HPACK tables (connection %d, stream %d)", size, unsafe.Sizeof(*p.server), unsafe.Sizeof(stream{}))

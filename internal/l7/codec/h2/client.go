@@ -27,18 +27,18 @@ var (
 
 // NewClient returns the codec of a new connection. It appends its output, which begins
 // with the connection preface, to out, which the owner sends. shard is the loop's, for
-// stats.
-func NewClient(callbacks ClientCallbacks, settings *Settings, stats *Stats, shard int, out *buffer.Buffer) *ClientConnection {
+// stats, and so are spares.
+func NewClient(callbacks ClientCallbacks, settings *Settings, stats *Stats, shard int, spares *Streams, out *buffer.Buffer) *ClientConnection {
 	c := new(ClientConnection)
-	c.Init(callbacks, settings, stats, shard, out)
+	c.Init(callbacks, settings, stats, shard, spares, out)
 	return c
 }
 
 // Init makes c, new or used for a connection that is gone, the codec of another one.
 // It must not be called from inside Dispatch.
-func (c *ClientConnection) Init(callbacks ClientCallbacks, settings *Settings, stats *Stats, shard int, out *buffer.Buffer) {
+func (c *ClientConnection) Init(callbacks ClientCallbacks, settings *Settings, stats *Stats, shard int, spares *Streams, out *buffer.Buffer) {
 	*c = ClientConnection{callbacks: callbacks, nextID: 1}
-	c.init((*clientSide)(c), callbacks, settings, stats, shard, out)
+	c.init((*clientSide)(c), callbacks, settings, stats, shard, spares, out)
 	stats.UpstreamConnections.Inc(shard)
 	out.AppendString(preface)
 	c.writer.pending.put += uint64(len(preface))

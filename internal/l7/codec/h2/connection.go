@@ -42,6 +42,7 @@ type connection struct {
 	settings *Settings
 	stats    *Stats
 	shard    int
+	spares   *Streams
 
 	reader  reader
 	hpack   hpack.Decoder
@@ -52,7 +53,6 @@ type connection struct {
 
 	streams []*stream // those that are open and have an id, in its order
 	retired []*stream // those that ended since the last Dispatch
-	free    []*stream // to be used again
 	closed  closedStreams
 	queue   sendQueue
 
@@ -80,9 +80,9 @@ type peerSettings struct {
 	connect       bool
 }
 
-func (c *connection) init(side side, flow Flow, settings *Settings, stats *Stats, shard int, out *buffer.Buffer) {
+func (c *connection) init(side side, flow Flow, settings *Settings, stats *Stats, shard int, spares *Streams, out *buffer.Buffer) {
 	*c = connection{
-		side: side, flow: flow, settings: settings, stats: stats, shard: shard,
+		side: side, flow: flow, settings: settings, stats: stats, shard: shard, spares: spares,
 		receive:    newReceiveWindow(max(settings.InitialConnectionWindow, defaultWindow)),
 		sendWindow: defaultWindow,
 		peer:       peerSettings{initialWindow: defaultWindow, maxStreams: maxStreamID},
@@ -230,12 +230,8 @@ func (c *connection) endEarly() {
 
 // newStream returns a stream that nobody uses.
 func (c *connection) newStream() *stream {
-	n := len(c.free)
-	if n == 0 {
-		return &stream{c: c}
-	}
-	s := c.free[n-1]
-	c.free = c.free[:n-1]
+	s := c.spares.take()
+	s.c = c
 	return s
 }
 
@@ -331,32 +327,19 @@ func (c *connection) remove(s *stream) {
 	s.dropHeld()
 	c.reader.forget(s)
 	c.inbound.streamClosed(len(c.streams))
-	if len(c.retired) < maxFree {
+	if len(c.retired) < maxSpares {
 		c.retired = append(c.retired, s)
 	}
 }
-
-// maxFree bounds the streams that a connection keeps for later, if it had as many at a
-// time; an idle one keeps fewer.
-const (
-	maxFree     = 1024
-	maxFreeIdle = 4
-)
 
 // recycle makes the streams that ended usable again: not before the end of Dispatch,
 // since calls that are under way may look at them.
 func (c *connection) recycle() {
 	for i, s := range c.retired {
 		c.retired[i] = nil
-		if len(c.free) < maxFree {
-			s.exchange = exchange{}
-			c.free = append(c.free, s)
-		}
+		c.spares.put(s)
 	}
 	c.retired = c.retired[:0]
-	if len(c.streams) == 0 && cap(c.free) > maxFreeIdle {
-		c.free = append([]*stream(nil), c.free[:min(len(c.free), maxFreeIdle)]...)
-	}
 }
 
 // closedStreams remembers the last streams that the peer has ended, for which it must

@@ -113,9 +113,9 @@ type user struct {
 func newUser(isServer bool, s Settings) *user {
 	u := &user{scope: newScope(), streams: map[string]*exchanger{}, resets: int(s.StreamResetBurst)}
 	if isServer {
-		u.server = NewServer(u, u, &s, NewStats(u.scope), stats.Any, &u.out)
+		u.server = NewServer(u, u, &s, NewStats(u.scope), stats.Any, new(Streams), &u.out)
 	} else {
-		u.client = NewClient(u, &s, NewStats(u.scope), stats.Any, &u.out)
+		u.client = NewClient(u, &s, NewStats(u.scope), stats.Any, new(Streams), &u.out)
 	}
 	return u
 }

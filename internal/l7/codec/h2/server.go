@@ -35,18 +35,19 @@ var (
 )
 
 // NewServer returns the codec of a new connection. It appends its output, which begins
-// with its SETTINGS, to out, which the owner sends. shard is the loop's, for stats.
-func NewServer(callbacks codec.ServerCallbacks, flow Flow, settings *Settings, stats *Stats, shard int, out *buffer.Buffer) *ServerConnection {
+// with its SETTINGS, to out, which the owner sends. shard is the loop's, for stats, and
+// so are spares.
+func NewServer(callbacks codec.ServerCallbacks, flow Flow, settings *Settings, stats *Stats, shard int, spares *Streams, out *buffer.Buffer) *ServerConnection {
 	c := new(ServerConnection)
-	c.Init(callbacks, flow, settings, stats, shard, out)
+	c.Init(callbacks, flow, settings, stats, shard, spares, out)
 	return c
 }
 
 // Init makes c, new or used for a connection that is gone, the codec of another one.
 // It must not be called from inside Dispatch.
-func (c *ServerConnection) Init(callbacks codec.ServerCallbacks, flow Flow, settings *Settings, stats *Stats, shard int, out *buffer.Buffer) {
+func (c *ServerConnection) Init(callbacks codec.ServerCallbacks, flow Flow, settings *Settings, stats *Stats, shard int, spares *Streams, out *buffer.Buffer) {
 	*c = ServerConnection{callbacks: callbacks}
-	c.init((*serverSide)(c), flow, settings, stats, shard, out)
+	c.init((*serverSide)(c), flow, settings, stats, shard, spares, out)
 	c.server = true
 	stats.DownstreamConnections.Inc(shard)
 	c.writer.settings(settings, false)

@@ -15,6 +15,30 @@ type decoder interface {
 	codec.StreamCallbacks
 }
 
+// maxSpares bounds the streams that are kept for later.
+const maxSpares = 1024
+
+// Streams keeps streams that connections need no longer for others of the same loop, to
+// which it belongs. The zero value is empty.
+type Streams struct{ free []*stream }
+
+func (p *Streams) take() *stream {
+	n := len(p.free)
+	if n == 0 {
+		return new(stream)
+	}
+	s := p.free[n-1]
+	p.free = p.free[:n-1]
+	return s
+}
+
+func (p *Streams) put(s *stream) {
+	if len(p.free) < maxSpares {
+		s.c, s.exchange = nil, exchange{}
+		p.free = append(p.free, s)
+	}
+}
+
 // A stream is one exchange. It is recycled, see connection.recycle.
 type stream struct {
 	c *connection
