@@ -53,6 +53,9 @@ func (h *Headers) Fields() []Field { return h.fields }
 // header block that a codec copied once. Nobody else may write to it.
 func (h *Headers) SetArena(p []byte) { h.arena = p[:0] }
 
+// arenaRoom is enough for what the proxy usually adds to a message that brought no arena.
+const arenaRoom = 64
+
 // String returns a string with the bytes of p, in the arena if there is room.
 func (h *Headers) String(p []byte) string {
 	n := len(h.arena)
@@ -60,7 +63,10 @@ func (h *Headers) String(p []byte) string {
 		return ""
 	}
 	if cap(h.arena)-n < len(p) {
-		return string(p)
+		if cap(h.arena) > 0 || len(p) > arenaRoom/2+arenaRoom/4 {
+			return string(p)
+		}
+		h.arena, n = make([]byte, 0, arenaRoom), 0
 	}
 	h.arena = append(h.arena, p...)
 	// The bytes below len(arena) are never written again.

@@ -1,5 +1,10 @@
 package h2
 
+import (
+	"encoding/binary"
+	"unsafe"
+)
+
 // A class is a set of bytes.
 type class uint8
 
@@ -64,7 +69,20 @@ func isScheme(s string) bool {
 	return all(s, schemeClass) && 'a' <= s[0]|0x20 && s[0]|0x20 <= 'z'
 }
 
-func isValue(s string) bool { return s == "" || all(s, valueClass) }
+// isValue reports whether s is a header value. It looks at eight bytes at a time, and at
+// each of them only if one is below ' ' or DEL: that may be a tab.
+func isValue(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for len(s) >= 8 {
+		x := binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s), 8))
+		del := x ^ ones*0x7f
+		if ((x-ones*' ')&^x|(del-ones)&^del)&tops != 0 && !all(s[:8], valueClass) {
+			return false
+		}
+		s = s[8:]
+	}
+	return s == "" || all(s, valueClass)
+}
 
 // isPath reports whether s is not empty and has no blanks or control characters.
 // Bytes above 127 are allowed, as in Envoy.

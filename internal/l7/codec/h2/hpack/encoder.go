@@ -14,7 +14,7 @@ const maxEncoderTable = 1 << 16
 // An Encoder writes the header blocks of a connection, in order.
 type Encoder struct {
 	table    table
-	buckets  []uint16 // by hash of the name: low bits of the number of its newest entry
+	buckets  []uint16 // by bucketOf: low bits of the number of its newest entry
 	smallest uint32   // size that was set since the last block, if update
 	update   bool     // the size was set since the last block
 	huffman  Huffman
@@ -88,7 +88,7 @@ func (e *Encoder) Append(dst []byte, id httpmsg.ID, name, value string, sensitiv
 	if how == without || size > uint64(e.table.max)/4*3 {
 		return appendLiteral(dst, 0, 4, uint32(index), name, value, e.huffman == HuffmanAlways)
 	}
-	bucket, tag := hash(name), hash(value)
+	bucket, tag := bucketOf(id, name), hash(value)
 	place, both := e.find(bucket, tag, id, name, value)
 	if both {
 		return appendInteger(dst, 0x80, 7, place)
@@ -116,7 +116,7 @@ func (e *Encoder) find(bucket, tag uint16, id httpmsg.ID, name, value string) (i
 			return index, false
 		}
 		f := e.table.at(uint32(age) - 1)
-		if f.ID == id && f.Name == name {
+		if f.ID == id && (id != httpmsg.Unknown || f.Name == name) {
 			if f.tag == tag && f.Value == value {
 				return staticLen + uint32(age), true
 			}
@@ -144,7 +144,8 @@ func (e *Encoder) add(bucket, tag uint16, id httpmsg.ID, name, value string) {
 	}
 	e.buckets = make([]uint16, len(e.table.ring))
 	for n := e.table.next - e.table.len; n != e.table.next; n++ {
-		e.link(hash(e.table.at(e.table.next-1-n).Name), n)
+		f := e.table.at(e.table.next - 1 - n)
+		e.link(bucketOf(f.ID, f.Name), n)
 	}
 }
 
@@ -153,6 +154,14 @@ func (e *Encoder) link(bucket uint16, n uint32) {
 	head := &e.buckets[int(bucket)&(len(e.buckets)-1)]
 	e.table.at(e.table.next - 1 - n).older = *head
 	*head = uint16(n)
+}
+
+// bucketOf returns a hash of a name.
+func bucketOf(id httpmsg.ID, name string) uint16 {
+	if id != httpmsg.Unknown {
+		return uint16(id)
+	}
+	return hash(name)
 }
 
 // hash mixes the length and the two ends of s: fields are compared in any case.

@@ -40,6 +40,17 @@ var staticByID = func() (t [256]uint8) {
 	return t
 }()
 
+// staticValues has the number of values of the name whose first index it is.
+var staticValues = func() (t [staticLen + 1]uint8) {
+	for i, first := 1, 1; i <= staticLen; i++ {
+		if staticFields[i].Name != staticFields[first].Name {
+			first = i
+		}
+		t[first]++
+	}
+	return t
+}()
+
 // staticByName is an open-addressed hash table of the names without an ID.
 var staticByName = func() (t [128]uint8) {
 	for i := uint8(1); i <= staticLen; i++ {
@@ -74,7 +85,7 @@ func findStatic(id httpmsg.ID, name, value string) (index int, both bool) {
 	if index == 0 {
 		return 0, false
 	}
-	for i := index; i <= staticLen && staticFields[i].Name == staticFields[index].Name; i++ {
+	for i := index; i < index+int(staticValues[index]); i++ {
 		if staticFields[i].Value == value {
 			return i, true
 		}
