@@ -6,6 +6,7 @@ package streaminfo
 import (
 	"time"
 
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
@@ -68,6 +69,8 @@ type Stream struct {
 
 	// Metadata is dynamic metadata by name space, nil until SetMetadata.
 	Metadata map[string]*structpb.Struct
+	// TypedMetadata is the same of messages of any type, nil until SetTypedMetadata.
+	TypedMetadata map[string]*anypb.Any
 	// RouteMetadata and VirtualHostMetadata are those of the configuration of the route
 	// that was taken. They are shared: nobody writes to them.
 	RouteMetadata, VirtualHostMetadata map[string]*structpb.Struct
@@ -88,6 +91,14 @@ func (s *Stream) SetMetadata(namespace string, fields *structpb.Struct) {
 	for k, v := range fields.Fields {
 		have.Fields[k] = v
 	}
+}
+
+// SetTypedMetadata replaces the message in a name space. It is not changed.
+func (s *Stream) SetTypedMetadata(namespace string, message *anypb.Any) {
+	if s.TypedMetadata == nil {
+		s.TypedMetadata = make(map[string]*anypb.Any)
+	}
+	s.TypedMetadata[namespace] = message
 }
 
 // SetFilterState stores a value for other filters of the stream.

@@ -27,6 +27,7 @@ import (
 	httplocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/http/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/matchdelegate"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/router"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/http/setmetadata"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/httpinspector"
 	listenerlocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/listener/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/originaldst"
@@ -122,6 +123,7 @@ func Factories() []extension.Factory {
 		httplocalratelimit.Factory{},
 		matchdelegate.Factory{},
 		router.Factory{},
+		setmetadata.Factory{},
 
 		httpinspector.Factory{},
 		listenerlocalratelimit.Factory{},

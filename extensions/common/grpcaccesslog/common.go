@@ -3,7 +3,6 @@ package grpcaccesslog
 import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/nuncio-proxy/nuncio/api/format"
@@ -35,7 +34,7 @@ func (l *logger) common(w *Encoder, e *format.Entry) {
 	}
 	w.Address(14, up.LocalAddress)
 	responseFlags(w, s.Flags)
-	metadata(w, s.Metadata)
+	metadata(w, s)
 	w.Text(18, up.FailureReason)
 	w.Text(19, s.RouteName)
 	w.Address(20, down.DirectRemote)
@@ -148,18 +147,26 @@ func responseFlags(w *Encoder, flags streaminfo.Flags) {
 }
 
 // metadata adds the dynamic metadata.
-func metadata(w *Encoder, namespaces map[string]*structpb.Struct) {
-	if len(namespaces) == 0 {
+func metadata(w *Encoder, s *streaminfo.Stream) {
+	if len(s.Metadata)+len(s.TypedMetadata) == 0 {
 		return
 	}
 	start := w.Begin(17)
-	for name, fields := range namespaces {
-		entry := w.Begin(1)
-		w.Text(1, name)
-		w.message(2, fields)
-		w.End(entry)
+	for name, fields := range s.Metadata {
+		w.named(1, name, fields)
+	}
+	for name, message := range s.TypedMetadata {
+		w.named(2, name, message)
 	}
 	w.End(start)
+}
+
+// named adds an entry of a map of messages.
+func (e *Encoder) named(field protowire.Number, name string, m proto.Message) {
+	entry := e.Begin(field)
+	e.Text(1, name)
+	e.message(2, m)
+	e.End(entry)
 }
 
 // message adds a message object. What it cannot be encoded with is left out.

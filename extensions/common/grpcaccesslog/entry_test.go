@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
@@ -121,7 +122,8 @@ func fullEntry(t testing.TB) *format.Entry {
 			BytesReceived: 100, BytesSent: 200, RouteName: "route", AttemptCount: 2, RequestID: "id",
 			DownstreamBytes: streaminfo.Meter{Received: 1, Sent: 2, HeaderReceived: 3, HeaderSent: 4},
 			Metadata:        metadataOf(t, `{"s": {"t": "v"}, "n": 3.5, "l": [1, "a"], "z": null}`), RouteMetadata: metadataOf(t, `{"b": true}`),
-			FilterState: map[string]any{"text": "t", "message": structpb.NewNumberValue(1), "odd": struct{}{}},
+			TypedMetadata: map[string]*anypb.Any{"tm": {TypeUrl: "type.googleapis.com/google.protobuf.StringValue", Value: []byte("\n\x01v")}},
+			FilterState:   map[string]any{"text": "t", "message": structpb.NewNumberValue(1), "odd": struct{}{}},
 			Upstream: streaminfo.Upstream{
 				Cluster: "alt", ClusterRaw: "cluster", Host: addr("[::1]:80"), LocalAddress: address.Unix("/sock"), FailureReason: "why",
 				ClusterMetadata: metadataOf(t, `{"c": 1}`), HostMetadata: metadataOf(t, `{"h": "i"}`),
