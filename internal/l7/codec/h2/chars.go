@@ -69,19 +69,27 @@ func isScheme(s string) bool {
 	return all(s, schemeClass) && 'a' <= s[0]|0x20 && s[0]|0x20 <= 'z'
 }
 
-// isValue reports whether s is a header value. It looks at eight bytes at a time, and at
-// each of them only if one is below ' ' or DEL: that may be a tab.
+// isValue reports whether s is a header value. It looks at eight bytes at a time, the last
+// of which it may see twice.
 func isValue(s string) bool {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	for len(s) >= 8 {
-		x := binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s), 8))
-		del := x ^ ones*0x7f
-		if ((x-ones*' ')&^x|(del-ones)&^del)&tops != 0 && !all(s[:8], valueClass) {
+	n := len(s)
+	if n < 8 {
+		return s == "" || all(s, valueClass)
+	}
+	for at := 0; at < n-8; at += 8 {
+		if hasControl(s[at:]) && !all(s[at:at+8], valueClass) {
 			return false
 		}
-		s = s[8:]
 	}
-	return s == "" || all(s, valueClass)
+	return !hasControl(s[n-8:]) || all(s[n-8:], valueClass)
+}
+
+// hasControl reports whether one of the first eight bytes of s is below ' ' or DEL.
+func hasControl(s string) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	x := binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s), 8))
+	del := x ^ ones*0x7f
+	return ((x-ones*' ')&^x|(del-ones)&^del)&tops != 0
 }
 
 // isPath reports whether s is not empty and has no blanks or control characters.
