@@ -2,6 +2,7 @@ package cel
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"strconv"
 	"strings"
 	"time"
@@ -263,6 +264,8 @@ func session(s *streaminfo.TLS, key string) any {
 		return certificate(s.Local(), streaminfo.Subject)
 	case "subject_peer_certificate":
 		return certificate(s.PeerCertificate(), streaminfo.Subject)
+	case "peer_certificate":
+		return certificate(s.PeerCertificate(), pemOf)
 	case "sha256_peer_certificate_digest":
 		return certificate(s.PeerCertificate(), streaminfo.Fingerprint256)
 	case "uri_san_local_certificate":
@@ -282,6 +285,10 @@ func certificate(c *x509.Certificate, get func(*x509.Certificate) string) any {
 		return nil
 	}
 	return text(get(c))
+}
+
+func pemOf(c *x509.Certificate) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
 }
 
 func first(names []string) any {
