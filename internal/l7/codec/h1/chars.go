@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"encoding/binary"
 	"strings"
 	"unsafe"
 )
@@ -25,35 +24,6 @@ var authorityByte = func() (t [256]bool) {
 	}
 	return t
 }()
-
-const (
-	ones  = 0x0101010101010101
-	highs = 0x8080808080808080
-)
-
-// validValue reports whether p has no control character but tabs. Bytes above 127
-// are allowed.
-func validValue(p []byte) bool {
-	for len(p) >= 8 {
-		w := binary.LittleEndian.Uint64(p)
-		del := w ^ 0x7f*ones
-		// A byte below 0x20, or equal to 0x7f, leaves its high bit.
-		if ((w-0x20*ones)&^w|(del-ones)&^del)&highs != 0 && !validBytes(p[:8]) {
-			return false
-		}
-		p = p[8:]
-	}
-	return validBytes(p)
-}
-
-func validBytes(p []byte) bool {
-	for _, c := range p {
-		if c < 0x20 && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
 
 // isControl tells the control characters, without the tab and the ends of lines.
 func isControl(c byte) bool { return c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f }
@@ -121,5 +91,3 @@ func beginsMethod(p []byte, custom bool) bool {
 	}
 	return custom && isToken(s)
 }
-
-func validValueString(s string) bool { return validValue(unsafe.Slice(unsafe.StringData(s), len(s))) }

@@ -56,7 +56,7 @@ func (p *fieldParser) parse(h *httpmsg.Headers, block []byte, at int, f *framing
 			return headersTooLarge("http1.too_many_headers")
 		}
 		folded := false
-		if c := block[next]; c == ' ' || c == '\t' {
+		if isBlank(block[next]) {
 			line, next = unfold(block, at, at+len(line), next)
 			folded = true
 		}
@@ -70,7 +70,7 @@ func (p *fieldParser) parse(h *httpmsg.Headers, block []byte, at int, f *framing
 			return err
 		}
 		value := trimValue(line[colon+1:])
-		if !validValue(value) {
+		if !codec.ValidValue(stringOf(value)) {
 			return badRequest("http1.invalid_characters", "control character in a header value")
 		}
 		f.size += uint64(colon+len(value)) + fieldOverhead
@@ -110,19 +110,16 @@ func lowerName(line []byte) int {
 }
 
 func trimValue(v []byte) []byte {
-	for len(v) > 0 && (v[0] == ' ' || v[0] == '\t') {
+	for len(v) > 0 && isBlank(v[0]) {
 		v = v[1:]
 	}
-	for len(v) > 0 && (v[len(v)-1] == ' ' || v[len(v)-1] == '\t') {
-		v = v[:len(v)-1]
-	}
-	return v
+	return trimRight(v)
 }
 
 // unfold joins the line block[at:end] with the lines from next on that continue
 // it, by deleting the line ends, as Envoy does.
 func unfold(block []byte, at, end, next int) (line []byte, after int) {
-	for block[next] == ' ' || block[next] == '\t' {
+	for isBlank(block[next]) {
 		lineEnd := next + bytes.IndexByte(block[next:], '\n')
 		end += copy(block[end:], trimCR(block[next:lineEnd]))
 		next = lineEnd + 1

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
 // A responseStream is the one stream of a ServerConnection. Calls after its end
@@ -106,7 +107,7 @@ func (c *ServerConnection) statusLine(p []byte, h *httpmsg.Headers) []byte {
 	p = append(p, ' ')
 	phrase := reason(status)
 	if f := h.Formatter(); f != nil {
-		if received := f.ReasonPhrase(); received != "" && validValueString(received) {
+		if received := f.ReasonPhrase(); received != "" && codec.ValidValue(received) {
 			phrase = received
 		}
 	}

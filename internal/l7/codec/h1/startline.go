@@ -53,7 +53,7 @@ func parseRequestLine(line []byte, s *Settings) (r requestLine, err *codec.Error
 		return r, err
 	}
 	r.target = stringOf(target)
-	version := bytes.TrimRight(rest, blanks)
+	version := trimRight(rest)
 	if len(version) == 0 {
 		if _, err := parseTarget(&r, s); err != nil {
 			return r, err
@@ -68,15 +68,27 @@ func parseRequestLine(line []byte, s *Settings) (r requestLine, err *codec.Error
 	return r, nil
 }
 
-const blanks = " \t"
-
 // cutBlank cuts line at its first run of blanks.
 func cutBlank(line []byte) (part, rest []byte) {
-	i := bytes.IndexAny(line, blanks)
-	if i < 0 {
-		return line, nil
+	i := 0
+	for i < len(line) && !isBlank(line[i]) {
+		i++
 	}
-	return line[:i], bytes.TrimLeft(line[i:], blanks)
+	part = line[:i]
+	for i < len(line) && isBlank(line[i]) {
+		i++
+	}
+	return part, line[i:]
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// trimRight cuts the blanks at the end of p.
+func trimRight(p []byte) []byte {
+	for len(p) > 0 && isBlank(p[len(p)-1]) {
+		p = p[:len(p)-1]
+	}
+	return p
 }
 
 func checkTarget(target []byte) *codec.Error {
@@ -242,7 +254,7 @@ func parseStatusLine(line []byte) (s statusLine, err *codec.Error) {
 			return s, codecError("control character in a reason phrase")
 		}
 	}
-	s.code, s.reason = stringOf(code), stringOf(bytes.TrimRight(reason, blanks))
+	s.code, s.reason = stringOf(code), stringOf(trimRight(reason))
 	return s, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 )
 
 // A bodyMode says how a body is written.
@@ -111,7 +112,7 @@ func (w *writer) fields(p []byte, h *httpmsg.Headers, keep fieldFilter) []byte {
 				continue
 			}
 		}
-		if validValueString(f.Value) {
+		if codec.ValidValue(f.Value) {
 			p = w.field(p, f.Name, f.Value)
 		}
 	}

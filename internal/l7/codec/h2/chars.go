@@ -1,10 +1,5 @@
 package h2
 
-import (
-	"encoding/binary"
-	"unsafe"
-)
-
 // A class is a set of bytes.
 type class uint8
 
@@ -12,7 +7,6 @@ const (
 	tokenClass     class = 1 << iota // of methods and, in lower case, of header names
 	upperClass                       // A to Z
 	authorityClass                   // of host and port
-	valueClass                       // of header values
 	schemeClass
 )
 
@@ -32,12 +26,6 @@ var classes = func() (t [256]class) {
 	set("!#$%&'*+-.^_`|~", tokenClass)
 	set("!$%&'()*+,-.:;=[]_~", authorityClass)
 	set("+-.", schemeClass)
-	set("\t", valueClass)
-	for c := ' '; c < 256; c++ {
-		if c != 0x7f {
-			t[c] |= valueClass
-		}
-	}
 	return t
 }()
 
@@ -67,29 +55,6 @@ func isAuthority(s string) bool { return all(s, authorityClass) }
 
 func isScheme(s string) bool {
 	return all(s, schemeClass) && 'a' <= s[0]|0x20 && s[0]|0x20 <= 'z'
-}
-
-// isValue reports whether s is a header value. It looks at eight bytes at a time, the last
-// of which it may see twice.
-func isValue(s string) bool {
-	n := len(s)
-	if n < 8 {
-		return s == "" || all(s, valueClass)
-	}
-	for at := 0; at < n-8; at += 8 {
-		if hasControl(s[at:]) && !all(s[at:at+8], valueClass) {
-			return false
-		}
-	}
-	return !hasControl(s[n-8:]) || all(s[n-8:], valueClass)
-}
-
-// hasControl reports whether one of the first eight bytes of s is below ' ' or DEL.
-func hasControl(s string) bool {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	x := binary.LittleEndian.Uint64(unsafe.Slice(unsafe.StringData(s), 8))
-	del := x ^ ones*0x7f
-	return ((x-ones*' ')&^x|(del-ones)&^del)&tops != 0
 }
 
 // isPath reports whether s is not empty and has no blanks or control characters.

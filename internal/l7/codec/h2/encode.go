@@ -1,6 +1,9 @@
 package h2
 
-import "github.com/nuncio-proxy/nuncio/api/httpmsg"
+import (
+	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
+)
 
 // fieldRoom is more than a field takes in a header block besides its bytes, and
 // blockRoom what a block takes besides its fields.
@@ -51,7 +54,7 @@ func (b *blockWriter) fields(h *httpmsg.Headers) {
 			b.addID(id, "trailers")
 			continue
 		}
-		if isValue(f.Value) {
+		if codec.ValidValue(f.Value) {
 			b.add(id, f.Name, f.Value)
 		}
 	}

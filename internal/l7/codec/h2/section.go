@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/internal/l7/codec"
 	"github.com/nuncio-proxy/nuncio/internal/l7/codec/h2/hpack"
 )
 
@@ -176,7 +177,7 @@ func (f *section) addRegular(field *hpack.Field) {
 	case field.ID == httpmsg.Unknown && !isLowerToken(field.Name):
 		f.fail(faultField, "invalid header name")
 		return
-	case !isValue(field.Value), f.noObsText && hasObsText(field.Value):
+	case !codec.ValidValue(field.Value), f.noObsText && hasObsText(field.Value):
 		f.fail(faultField, "invalid header value")
 		return
 	case f.kind == isRequest && f.underscores != AllowUnderscores && strings.IndexByte(field.Name, '_') >= 0:
