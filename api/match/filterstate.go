@@ -81,7 +81,7 @@ func FilterStateObject(info *streaminfo.Stream, key string) any {
 
 func addressOf(object any) (netip.Addr, bool) {
 	switch v := object.(type) {
-	case address.Address:
+	case interface{ IP() netip.Addr }: // an address.Address, or what has one
 		return v.IP(), v.IP().IsValid()
 	case netip.Addr:
 		return v, v.IsValid()

@@ -4,6 +4,7 @@
 package streaminfo
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/anypb"
@@ -76,6 +77,12 @@ type Stream struct {
 	RouteMetadata, VirtualHostMetadata map[string]*structpb.Struct
 	// FilterState holds typed values that filters share, nil until SetFilterState.
 	FilterState map[string]any
+	// RequestState has the names in FilterState of values that outlive the stream if its
+	// request goes through the filters once more.
+	RequestState []string
+	// SharedState has the names in FilterState of values that go along with connections to
+	// internal listeners, true for those that go further from there.
+	SharedState map[string]bool
 }
 
 // SetMetadata merges fields into the dynamic metadata of a name space.
@@ -101,12 +108,32 @@ func (s *Stream) SetTypedMetadata(namespace string, message *anypb.Any) {
 	s.TypedMetadata[namespace] = message
 }
 
-// SetFilterState stores a value for other filters of the stream.
+// SetFilterState stores a value for other filters of the stream, and for nobody else until
+// ShareFilterState.
 func (s *Stream) SetFilterState(name string, value any) {
 	if s.FilterState == nil {
 		s.FilterState = make(map[string]any)
 	}
 	s.FilterState[name] = value
+	delete(s.SharedState, name)
+}
+
+// SetRequestState stores a value that a stream has too which is made for the same request
+// later, by RecreateStream of filters.
+func (s *Stream) SetRequestState(name string, value any) {
+	s.SetFilterState(name, value)
+	if !slices.Contains(s.RequestState, name) {
+		s.RequestState = append(s.RequestState, name)
+	}
+}
+
+// ShareFilterState makes a value go along with connections to internal listeners, and if it
+// is transitive with connections from there to others.
+func (s *Stream) ShareFilterState(name string, transitive bool) {
+	if s.SharedState == nil {
+		s.SharedState = make(map[string]bool)
+	}
+	s.SharedState[name] = transitive
 }
 
 // SetFilterState stores a value with the life of the connection.
@@ -115,6 +142,21 @@ func (c *Connection) SetFilterState(name string, value any) {
 		c.FilterState = make(map[string]any)
 	}
 	c.FilterState[name] = value
+	delete(c.SharedState, name)
+}
+
+// ShareFilterState is as Stream's.
+func (c *Connection) ShareFilterState(name string, transitive bool) {
+	if c.SharedState == nil {
+		c.SharedState = make(map[string]bool)
+	}
+	c.SharedState[name] = transitive
+}
+
+// A Shared is a value of the filter state that goes along with a connection.
+type Shared struct {
+	Value      any
+	Transitive bool
 }
 
 // Fields is implemented by filter state objects that have fields, which
@@ -283,8 +325,10 @@ type Connection struct {
 	CloseType        CloseType
 	TransportFailure string
 	LocalCloseReason string
-	// FilterState holds typed values with the life of the connection.
+	// FilterState holds typed values with the life of the connection; SharedState is as
+	// Stream's.
 	FilterState map[string]any
+	SharedState map[string]bool
 	// Source, unless nil, is where upstream connections are made from on behalf of this one.
 	// It is not changed.
 	Source *Source

@@ -142,7 +142,7 @@ type Passer interface {
 // immutable.
 type Passed struct {
 	Metadata    map[string]*structpb.Struct // by name space
-	FilterState map[string]any
+	FilterState map[string]streaminfo.Shared
 }
 
 // A Host is what a transport socket wants to know of an upstream host.
@@ -175,5 +175,5 @@ type Options struct {
 	Source *streaminfo.Source
 	// FilterState are the objects of the downstream that are shared with the upstream
 	// connection.
-	FilterState map[string]any
+	FilterState map[string]streaminfo.Shared
 }

@@ -103,8 +103,9 @@ type Pick struct {
 	// Downstream is nil for requests of the proxy itself.
 	Downstream *streaminfo.Connection
 	Request    *httpmsg.Headers
-	// HidesAddresses is as streaminfo.Stream's.
-	HidesAddresses bool
+	// Stream is what the connection is for: its filter state, and whether it hides addresses.
+	// It may be nil.
+	Stream *streaminfo.Stream
 	// Retry is not nil on retries.
 	Retry RetryHosts
 	// Hash picks the host of a consistent-hashing balancer when HasHash is set.

@@ -27,17 +27,20 @@ import (
 	httplocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/http/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/matchdelegate"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/router"
+	httpsetfilterstate "github.com/nuncio-proxy/nuncio/extensions/filters/http/setfilterstate"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/http/setmetadata"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/httpinspector"
 	listenerlocalratelimit "github.com/nuncio-proxy/nuncio/extensions/filters/listener/localratelimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/originaldst"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/originalsrc"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/proxyprotocol"
+	listenersetfilterstate "github.com/nuncio-proxy/nuncio/extensions/filters/listener/setfilterstate"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/listener/tlsinspector"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/connectionlimit"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/directresponse"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/echo"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/localratelimit"
+	"github.com/nuncio-proxy/nuncio/extensions/filters/network/setfilterstate"
 	"github.com/nuncio-proxy/nuncio/extensions/filters/network/tcpproxy"
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/cel"
 	"github.com/nuncio-proxy/nuncio/extensions/formatters/filecontent"
@@ -123,6 +126,7 @@ func Factories() []extension.Factory {
 		httplocalratelimit.Factory{},
 		matchdelegate.Factory{},
 		router.Factory{},
+		httpsetfilterstate.Factory{},
 		setmetadata.Factory{},
 
 		httpinspector.Factory{},
@@ -130,12 +134,14 @@ func Factories() []extension.Factory {
 		originaldst.Factory{},
 		originalsrc.Factory{},
 		proxyprotocol.Factory{},
+		listenersetfilterstate.Factory{},
 		tlsinspector.Factory{},
 
 		connectionlimit.Factory{},
 		directresponse.Factory{},
 		echo.Factory{},
 		localratelimit.NewFactory(),
+		setfilterstate.Factory{},
 		tcpproxy.Factory{},
 
 		preservecase.Factory{},

@@ -30,7 +30,7 @@ func (t table) filterState() {
 
 // buildFilterState is FILTER_STATE(key:PLAIN|TYPED|FIELD:field): an object that is a
 // number, a string or has a String method, or a field of one. TYPED, the default,
-// makes it a JSON value; an object may make its own.
+// makes it a JSON value; an object may make its own, or refuse to.
 func buildFilterState(find func(e *format.Entry, key string) any, arg string) (operator, error) {
 	key, rest, hasForm := strings.Cut(arg, ":")
 	form, field, hasField := strings.Cut(rest, ":")
@@ -54,9 +54,11 @@ func buildFilterState(find func(e *format.Entry, key string) any, arg string) (o
 			return dst, literal
 		}
 		if own, ok := value.(json.Marshaler); ok && form != "PLAIN" {
-			if v, err := own.MarshalJSON(); err == nil {
-				return append(dst, v...), literal
+			v, err := own.MarshalJSON()
+			if err != nil {
+				return dst, missing
 			}
+			return append(dst, v...), literal
 		}
 		s, ok := value.(string)
 		if v, stringer := value.(fmt.Stringer); stringer {

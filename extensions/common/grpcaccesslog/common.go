@@ -189,6 +189,8 @@ func (l *logger) filterStates(w *Encoder, s *streaminfo.Stream, c *streaminfo.Co
 		switch o := object.(type) {
 		case proto.Message:
 			m = o
+		case interface{ Proto() proto.Message }:
+			m = o.Proto()
 		case string:
 			m = wrapperspb.String(o)
 		default:

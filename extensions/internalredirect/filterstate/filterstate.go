@@ -9,6 +9,8 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/filterstate"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/route"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
@@ -52,10 +54,10 @@ type predicate struct {
 
 // Accept implements route.RedirectPredicate. What is no boolean accepts nothing.
 func (p *predicate) Accept(info *streaminfo.Stream, _, _ *route.Route, _, _ bool) bool {
-	value, found := info.FilterState[p.key]
-	if !found {
+	value := match.FilterStateObject(info, p.key)
+	if value == nil {
 		return p.ifAbsent
 	}
-	enabled, _ := value.(bool)
-	return enabled
+	enabled, _ := value.(filterstate.Bool)
+	return bool(enabled)
 }

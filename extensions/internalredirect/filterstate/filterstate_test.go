@@ -6,6 +6,7 @@ import (
 	statev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/internal_redirect/filter_state/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/filterstate"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 )
 
@@ -16,7 +17,7 @@ func TestAccept(t *testing.T) {
 		want     bool
 	}{
 		{false, nil, false}, {true, nil, true}, {true, map[string]any{"other": false}, true},
-		{false, map[string]any{"k": true}, true}, {true, map[string]any{"k": false}, false}, {true, map[string]any{"k": "true"}, false},
+		{false, map[string]any{"k": filterstate.Bool(true)}, true}, {true, map[string]any{"k": filterstate.Bool(false)}, false}, {true, map[string]any{"k": "true"}, false},
 	} {
 		var errs conf.Errors
 		p := Factory{}.BuildRedirectPredicate(&statev3.FilterStateConfig{RedirectEnabledKey: "k", RedirectIfAbsent: tc.ifAbsent}, conf.Path{}, &errs)

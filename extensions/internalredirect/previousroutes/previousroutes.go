@@ -53,7 +53,7 @@ func (predicate) Accept(info *streaminfo.Stream, from, to *route.Route, _, _ boo
 	}
 	if targets == nil {
 		targets = map[string]bool{}
-		info.SetFilterState(key, targets)
+		info.SetRequestState(key, targets)
 	}
 	targets[to.Name] = true
 	return true

@@ -94,14 +94,17 @@ func (f *clientFactory) New(o *transport.Options, h transport.Host) transport.So
 }
 
 // Key implements transport.ClientFactory: objects that tell their hash keep requests from
-// sharing a connection.
+// sharing a connection. Of others a connection has those of the request it was made for.
 func (f *clientFactory) Key(o *transport.Options) string {
 	key := f.Factory.Key(o)
 	if o == nil {
 		return key
 	}
+	if len(o.FilterState) > 0 {
+		key += " shared"
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.FilterState)) {
-		if object, ok := o.FilterState[name].(route.Hashable); ok {
+		if object, ok := o.FilterState[name].Value.(route.Hashable); ok {
 			if hash, ok := object.Hash(); ok {
 				key += " " + name + "=" + strconv.FormatUint(hash, 16)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
@@ -42,7 +43,7 @@ func (host) Metadata() map[string]*structpb.Struct { return namespace("both", "h
 
 func TestPass(t *testing.T) {
 	d := loop.New(1)
-	state := &transport.Options{FilterState: map[string]any{"k": "v"}}
+	state := &transport.Options{FilterState: map[string]streaminfo.Shared{"k": {Value: "v", Transitive: true}}}
 	for _, tc := range []struct {
 		name, sources string
 		host          transport.Host
@@ -61,7 +62,7 @@ func TestPass(t *testing.T) {
 			t.Fatal(errs)
 		}
 		p := f.(transport.Passer).Pass(d, state, tc.host)
-		if got := p.Metadata["both"].GetFields()["from"].GetStringValue(); got != tc.want || p.FilterState["k"] != "v" {
+		if got := p.Metadata["both"].GetFields()["from"].GetStringValue(); got != tc.want || p.FilterState["k"].Value != "v" || !p.FilterState["k"].Transitive {
 			t.Errorf("%s: passed %q, %v", tc.name, got, p.FilterState)
 		}
 		if got := scope.Value("internal_upstream.no_metadata"); got != tc.missing {
@@ -80,9 +81,15 @@ func (h hashed) Hash() (uint64, bool) { return uint64(h), h != 0 }
 // TestKey: objects with a hash, and no others, tell connections apart.
 func TestKey(t *testing.T) {
 	f, _, _ := build(t, plain)
-	key := func(state map[string]any) string { return f.Key(&transport.Options{FilterState: state}) }
-	if f.Key(nil) != "" || key(map[string]any{"a": "text", "b": hashed(0)}) != "" {
-		t.Error("what has no hash counts")
+	key := func(state map[string]any) string {
+		shared := map[string]streaminfo.Shared{}
+		for name, value := range state {
+			shared[name] = streaminfo.Shared{Value: value}
+		}
+		return f.Key(&transport.Options{FilterState: shared})
+	}
+	if text := key(map[string]any{"a": "text", "b": hashed(0)}); f.Key(nil) != "" || text == "" || text != key(map[string]any{"a": "other"}) {
+		t.Error("what has no hash counts for more than being there")
 	}
 	a := key(map[string]any{"a": hashed(1), "b": hashed(2)})
 	if a != key(map[string]any{"b": hashed(2), "a": hashed(1)}) || a == key(map[string]any{"a": hashed(2), "b": hashed(1)}) || a == "" {

@@ -91,8 +91,11 @@ func (w *worker) takeInternal(p *event.Pipe, from, to address.Address, passed tr
 	for namespace, fields := range passed.Metadata {
 		c.conn.Stream().SetMetadata(namespace, fields)
 	}
-	for name, value := range passed.FilterState {
-		c.conn.Info().SetFilterState(name, value)
+	for name, shared := range passed.FilterState {
+		c.conn.Info().SetFilterState(name, shared.Value)
+		if shared.Transitive {
+			c.conn.Info().ShareFilterState(name, true)
+		}
 	}
 	c.run()
 }

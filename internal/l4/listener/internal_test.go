@@ -10,6 +10,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/network"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/internal/l4/conn"
 )
@@ -52,7 +53,7 @@ func TestInternal(t *testing.T) {
 		t.Errorf("addresses %q", got)
 	}
 	fields, _ := structpb.NewStruct(map[string]any{"k": "v"})
-	c := r.connect(to, transport.Passed{Metadata: map[string]*structpb.Struct{"m": fields}, FilterState: map[string]any{"s": "state"}})
+	c := r.connect(to, transport.Passed{Metadata: map[string]*structpb.Struct{"m": fields}, FilterState: map[string]streaminfo.Shared{"s": {Value: "state", Transitive: true}}})
 	text := strings.Repeat("x", 5000)
 	c.send(text)
 	r.until("answered", func() bool { return c.got == text })
@@ -65,7 +66,7 @@ func TestInternal(t *testing.T) {
 	if info.Remote.String() != "envoy://internal_client_address/" || info.Local != to || info.DirectLocal != to || info.ListenerName != "in" {
 		t.Errorf("%+v", info)
 	}
-	if stream.Metadata["m"].GetFields()["k"].GetStringValue() != "v" || info.FilterState["s"] != "state" || stream.Metadata["m"] == fields {
+	if stream.Metadata["m"].GetFields()["k"].GetStringValue() != "v" || info.FilterState["s"] != "state" || !info.SharedState["s"] || stream.Metadata["m"] == fields {
 		t.Errorf("passed %v, %v", stream.Metadata, info.FilterState)
 	}
 

@@ -54,5 +54,8 @@ func (n *stream) resumeFrom(s *stream) {
 	i := &n.info
 	i.Start, i.RxHeadersEnd, i.LastRxByte = s.info.Start, s.info.RxHeadersEnd, s.info.LastRxByte
 	i.Version, i.BytesReceived, i.DownstreamBytes = s.info.Version, s.info.BytesReceived, s.info.DownstreamBytes
-	i.RequestID, i.FilterState = s.info.RequestID, s.info.FilterState
+	i.RequestID = s.info.RequestID
+	for _, name := range s.info.RequestState {
+		i.SetRequestState(name, s.info.FilterState[name])
+	}
 }

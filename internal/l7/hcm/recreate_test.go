@@ -66,7 +66,8 @@ func (r *redirector) complete() {
 		r.response.SetStatusCode(302)
 		h.Set(httpmsg.Path, "/again")
 		r.cb.Stream().ResponseDetails = "internal_redirect"
-		r.cb.Stream().SetFilterState("kept", r)
+		r.cb.Stream().SetRequestState("kept", r)
+		r.cb.Stream().SetFilterState("dropped", r)
 		if r.cb.RecreateStream(&r.response) {
 			return
 		}
@@ -75,6 +76,9 @@ func (r *redirector) complete() {
 	r.response.SetStatusCode(200)
 	if r.cb.Stream().FilterState["kept"] == nil {
 		r.note("filter state lost")
+	}
+	if r.cb.Stream().FilterState["dropped"] != nil {
+		r.note("filter state kept")
 	}
 	r.cb.StartResponse(&r.response, true, "via_upstream")
 }

@@ -199,10 +199,7 @@ func (p queryHash) hash(h *httpmsg.Headers, _ *streaminfo.Stream, _ func(route.C
 type stateHash string
 
 func (p stateHash) hash(_ *httpmsg.Headers, info *streaminfo.Stream, _ func(route.Cookie)) (uint64, bool) {
-	if info == nil {
-		return 0, false
-	}
-	value, ok := info.FilterState[string(p)].(route.Hashable)
+	value, ok := match.FilterStateObject(info, string(p)).(route.Hashable)
 	if !ok {
 		return 0, false
 	}

@@ -9,7 +9,9 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/filterstate"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -82,9 +84,10 @@ func (t *Transports) sendsProxyHeader() bool {
 // askTransport completes pick with what the transport of its connection is to do.
 func (c *Cluster) askTransport(pick *upstream.Pick) {
 	name, down := &c.config.Protocol.AutoName, pick.Downstream
-	header := c.config.Transports.proxyHeader && down != nil && (down.ProxyProtocol != nil || !pick.HidesAddresses)
+	header := c.config.Transports.proxyHeader && down != nil && (down.ProxyProtocol != nil || pick.Stream == nil || !pick.Stream.HidesAddresses)
 	named := (name.SNI || name.Validate) && pick.Request != nil
-	if pick.Transport != nil || !named && !header {
+	state := pick.Stream != nil && (len(pick.Stream.FilterState) > 0 || down != nil && len(down.FilterState) > 0)
+	if pick.Transport != nil || !named && !header && !state {
 		return
 	}
 	o := new(transport.Options)
@@ -96,5 +99,39 @@ func (c *Cluster) askTransport(pick *upstream.Pick) {
 			o.ProxyProtocol = &streaminfo.ProxyProtocol{Source: down.Remote, Destination: down.Local}
 		}
 	}
-	pick.Transport = o
+	if asked := state && askedByState(pick.Stream, o); asked || named || header {
+		pick.Transport = o
+	}
+}
+
+// askedByState adds to the options what the filter state of a stream and its connection asks
+// for, which comes before all else. It reports whether that is anything.
+func askedByState(s *streaminfo.Stream, o *transport.Options) (asked bool) {
+	if name, ok := match.FilterStateObject(s, filterstate.UpstreamServerName).(filterstate.Text); ok {
+		o.ServerName, asked = string(name), true
+	}
+	if protocols, ok := match.FilterStateObject(s, filterstate.ApplicationProtocols).(filterstate.List); ok {
+		o.ALPN, asked = protocols, true
+	}
+	if names, ok := match.FilterStateObject(s, filterstate.UpstreamSubjectAltNames).(filterstate.TextList); ok {
+		o.VerifyNames, asked = names.List, true
+	}
+	if proxy, ok := match.FilterStateObject(s, filterstate.HTTP11ProxyInfo).(filterstate.Proxy); ok {
+		o.HTTP11Proxy, o.HTTP11Target, asked = proxy.Address, proxy.Target, true
+	}
+	if s.Downstream != nil {
+		share(o, s.Downstream.FilterState, s.Downstream.SharedState)
+	}
+	share(o, s.FilterState, s.SharedState)
+	return asked || len(o.FilterState) > 0
+}
+
+// share adds the values of a filter state that go along with connections.
+func share(o *transport.Options, state map[string]any, shared map[string]bool) {
+	for name, transitive := range shared {
+		if o.FilterState == nil {
+			o.FilterState = make(map[string]streaminfo.Shared)
+		}
+		o.FilterState[name] = streaminfo.Shared{Value: state[name], Transitive: transitive}
+	}
 }

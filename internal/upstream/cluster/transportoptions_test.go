@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"github.com/nuncio-proxy/nuncio/api/address"
+	"github.com/nuncio-proxy/nuncio/api/filterstate"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/api/transport"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
 
@@ -34,6 +36,47 @@ func TestAutoName(t *testing.T) {
 		if o == nil || o.ServerName != tc.sni || strings.Join(o.VerifyNames, " ") != tc.names || o.ProxyProtocol != nil {
 			t.Errorf("%s, %s: %+v", tc.options, tc.host, o)
 		}
+	}
+}
+
+// TestFilterState: objects of the stream and its connection come before the configuration.
+func TestFilterState(t *testing.T) {
+	b := newBench()
+	b.Add(mustParse(t, "name: a\n"+socket("otherwise")+"\nupstream_http_protocol_options: {auto_sni: true, auto_san_validation: true}\n"), nil)
+	b.Add(mustParse(t, "name: b\n"+socket("otherwise")+"\n"), nil)
+	h := new(httpmsg.Headers)
+	h.AddID(httpmsg.Authority, "auto.example")
+	ask := func(cluster string, set func(s *streaminfo.Stream, c *streaminfo.Connection)) *transport.Options {
+		down := new(streaminfo.Connection)
+		pick := upstream.Pick{Request: h, Downstream: down, Stream: &streaminfo.Stream{Downstream: down}}
+		set(pick.Stream, down)
+		b.Get(cluster).(*Cluster).askTransport(&pick)
+		return pick.Transport
+	}
+	o := ask("a", func(s *streaminfo.Stream, c *streaminfo.Connection) {
+		c.SetFilterState(filterstate.UpstreamServerName, filterstate.Text("state.example"))
+		s.SetFilterState(filterstate.UpstreamSubjectAltNames, filterstate.TextList{List: []string{"a", "b"}})
+		s.SetFilterState(filterstate.ApplicationProtocols, filterstate.List{"own"})
+		s.SetFilterState(filterstate.HTTP11ProxyInfo, filterstate.Proxy{Target: "t", Address: address.Unix("/proxy")})
+		s.SetFilterState("s", 1)
+		s.ShareFilterState("s", true)
+		c.SetFilterState("c", 2)
+		c.ShareFilterState("c", false)
+	})
+	if o.ServerName != "state.example" || strings.Join(o.VerifyNames, " ") != "a b" || strings.Join(o.ALPN, " ") != "own" ||
+		o.HTTP11Proxy.String() != "/proxy" || o.HTTP11Target != "t" || len(o.FilterState) != 2 ||
+		o.FilterState["s"] != (streaminfo.Shared{Value: 1, Transitive: true}) || o.FilterState["c"] != (streaminfo.Shared{Value: 2}) {
+		t.Errorf("%+v", o)
+	}
+	o = ask("a", func(s *streaminfo.Stream, _ *streaminfo.Connection) {
+		s.SetFilterState(filterstate.UpstreamServerName, "of another type")
+	})
+	if o.ServerName != "auto.example" || strings.Join(o.VerifyNames, " ") != "auto.example" {
+		t.Errorf("%+v", o)
+	}
+	o = ask("b", func(s *streaminfo.Stream, _ *streaminfo.Connection) { s.SetFilterState("x", "nothing to do with it") })
+	if o != nil {
+		t.Errorf("%+v", o)
 	}
 }
 

@@ -120,7 +120,7 @@ func (f *filter) DecodeHeaders(h *httpmsg.Headers, endStream bool) httpfilter.He
 	}
 	f.connect = terminatesConnect(f.forward, h)
 	f.pick = upstream.Pick{
-		Priority: f.forward.Priority, Downstream: f.info.Downstream, HidesAddresses: f.info.HidesAddresses, Request: h, HTTP: !f.connect,
+		Priority: f.forward.Priority, Downstream: f.info.Downstream, Stream: f.info, Request: h, HTTP: !f.connect,
 	}
 	f.hash()
 	f.attempts, f.info.AttemptCount = 1, 1

@@ -64,7 +64,7 @@ func (f *filter) redirect(p *route.InternalRedirect, u *upstreamRequest) bool {
 		scheme = "https"
 	}
 	f.headers.SetName("x-envoy-original-url", requestURL(scheme, &before))
-	f.info.SetFilterState(redirectCount, done+1)
+	f.info.SetRequestState(redirectCount, done+1)
 	f.info.ResponseDetails = "internal_redirect" // StartResponse says otherwise if that fails
 	if f.cb.RecreateStream(&u.response) {
 		return true

@@ -3,13 +3,20 @@
 package originaldst
 
 import (
+	"net/netip"
+
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/filterstate"
 	"github.com/nuncio-proxy/nuncio/api/network"
 )
+
+// name is that of the filter and of its metadata.
+const name = "envoy.filters.listener.original_dst"
 
 // Factory is the extension.ListenerFilterFactory of the filter.
 type Factory struct{}
@@ -17,7 +24,7 @@ type Factory struct{}
 var _ extension.ListenerFilterFactory = Factory{}
 
 // Name implements extension.Factory.
-func (Factory) Name() string { return "envoy.filters.listener.original_dst" }
+func (Factory) Name() string { return name }
 
 // Category implements extension.Factory.
 func (Factory) Category() string { return extension.ListenerFilters }
@@ -37,8 +44,20 @@ func (Factory) BuildListenerFilter(proto.Message, extension.NetworkContext, conf
 
 type filter struct{}
 
-// OnAccept implements network.ListenerFilter.
+// OnAccept implements network.ListenerFilter. The system knows nothing of the connections of
+// internal listeners; who made them may have left word in their metadata or filter state.
 func (filter) OnAccept(cb network.ListenerFilterCallbacks) network.FilterStatus {
+	if info := cb.Info(); info.DirectLocal.IsInternal() {
+		if local, err := netip.ParseAddrPort(cb.Stream().Metadata[name].GetFields()["local"].GetStringValue()); err == nil {
+			info.Local = address.FromAddrPort(local)
+		} else if local, ok := info.FilterState[filterstate.OriginalLocal].(filterstate.Address); ok {
+			info.Local = local.Address
+		}
+		if remote, ok := info.FilterState[filterstate.OriginalRemote].(filterstate.Address); ok {
+			info.Remote = remote.Address
+		}
+		return network.Continue
+	}
 	if to, ok := cb.OriginalDestination(); ok {
 		cb.Info().Local = to
 	}

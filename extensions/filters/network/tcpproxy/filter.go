@@ -6,11 +6,17 @@ import (
 
 	"github.com/nuncio-proxy/nuncio/api/buffer"
 	"github.com/nuncio-proxy/nuncio/api/event"
+	"github.com/nuncio-proxy/nuncio/api/filterstate"
 	"github.com/nuncio-proxy/nuncio/api/format"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
 )
+
+// maxIdle bounds the idle timeout that the filter state can ask for, in milliseconds: 35
+// years, which can be added to a time.
+const maxIdle = 1 << 40
 
 // A failure is why there is no upstream connection; the close reason shows its
 // number, as Envoy's does.
@@ -60,6 +66,8 @@ type filter struct {
 
 	early early
 
+	idleTimeout time.Duration // of idle
+
 	// nil: none
 	idle, duration, logTimer, backoff event.Timer
 }
@@ -82,7 +90,7 @@ func newFilter(c *config) *filter {
 func (f *filter) InitializeRead(cb network.ReadCallbacks) {
 	f.cb, f.down = cb, cb.Connection()
 	f.stream = f.down.Stream()
-	f.pick.Downstream = f.down.Info()
+	f.pick.Downstream, f.pick.Stream = f.down.Info(), f.stream
 	f.down.AddCallbacks(f)
 	f.down.EnableHalfClose(true)
 	f.early.data.Init(f.down.Dispatcher().Buffers())
@@ -122,7 +130,9 @@ func (f *filter) OnNewConnection() network.FilterStatus {
 func (f *filter) start() {
 	c := f.config
 	name := f.cb.Upstream().Cluster
-	if name == "" {
+	if own, ok := f.state(filterstate.TCPProxyCluster).(filterstate.Text); ok && name == "" {
+		name = string(own)
+	} else if name == "" {
 		name = c.pick(f.down.Dispatcher().Random())
 	}
 	if f.cluster = c.clusters.Get(name); f.cluster == nil {
@@ -132,12 +142,15 @@ func (f *filter) start() {
 	}
 	upstream.Describe(&f.stream.Upstream, f.cluster)
 	f.hash()
-	if c.tunneling != nil {
+	if direct, _ := f.state(filterstate.TCPProxyDisableTunneling).(filterstate.Bool); c.tunneling != nil && !bool(direct) {
 		f.tunnel = &tunnel{filter: f}
 		f.pick.HTTP = true
 	}
 	f.connect()
 }
+
+// state returns an object that an earlier filter left, nil for none.
+func (f *filter) state(name string) any { return match.FilterStateObject(f.stream, name) }
 
 // connect asks for an upstream connection, or a tunnel, again if that fails at once.
 func (f *filter) connect() {
@@ -336,8 +349,14 @@ func (f *filter) upstreamLow() {
 
 // armIdle begins the idle timeout, if there is one.
 func (f *filter) armIdle() {
-	if f.config.idleTimeout > 0 && f.idle == nil {
-		f.idle = f.down.Dispatcher().NewTimer(f.idleReached)
+	if f.idle == nil {
+		own, ok := f.state(filterstate.TCPProxyIdleTimeout).(filterstate.Uint64)
+		if f.idleTimeout = f.config.idleTimeout; ok { // 0 is at once
+			f.idleTimeout = time.Duration(min(uint64(own), maxIdle)) * time.Millisecond
+		}
+		if f.idleTimeout > 0 || ok {
+			f.idle = f.down.Dispatcher().NewTimer(f.idleReached)
+		}
 	}
 	f.active()
 }
@@ -345,7 +364,7 @@ func (f *filter) armIdle() {
 // active begins the idle timeout anew.
 func (f *filter) active() {
 	if f.idle != nil {
-		f.idle.Enable(f.config.idleTimeout)
+		f.idle.Enable(f.idleTimeout)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/match"
 	apiroute "github.com/nuncio-proxy/nuncio/api/route"
 )
 
@@ -55,11 +56,7 @@ func (f *filter) hash() {
 		}
 		return
 	}
-	object, ok := f.stream.FilterState[p.filterState].(apiroute.Hashable)
-	if !ok {
-		object, ok = info.FilterState[p.filterState].(apiroute.Hashable)
-	}
-	if ok {
+	if object, ok := match.FilterStateObject(f.stream, p.filterState).(apiroute.Hashable); ok {
 		f.pick.Hash, f.pick.HasHash = object.Hash()
 	}
 }

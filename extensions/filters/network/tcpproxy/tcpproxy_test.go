@@ -2,6 +2,7 @@ package tcpproxy
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/filterstate"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
@@ -132,6 +134,40 @@ func newBenchAnswering(t *testing.T, text string, answers []upstream.PoolFailure
 		}
 	})
 	return b
+}
+
+// TestFilterStateObjects: what earlier filters left changes cluster and idle timeout.
+func TestFilterStateObjects(t *testing.T) {
+	for _, tc := range []struct {
+		key    string
+		object any
+		closed time.Duration // when; 0 for not
+		asked  int
+	}{
+		{"none", 1, 0, 1},
+		{filterstate.TCPProxyCluster, filterstate.Text("nowhere"), time.Nanosecond, 0},
+		{filterstate.TCPProxyCluster, "of another type", 0, 1},
+		{filterstate.TCPProxyIdleTimeout, filterstate.Uint64(100), 100 * time.Millisecond, 1},
+		{filterstate.TCPProxyIdleTimeout, filterstate.Uint64(math.MaxUint64), 0, 1},
+	} {
+		b := newBench(t, `stat_prefix: "p" cluster: "c" idle_timeout {seconds: 60}`)
+		down := connection.New(b.loop)
+		down.Info().SetFilterState(tc.key, tc.object)
+		b.cluster.asked = 0
+		b.build(down, down)
+		down.Start()
+		if b.cluster.asked != tc.asked {
+			t.Errorf("%s %v: asked %d times", tc.key, tc.object, b.cluster.asked)
+		}
+		if tc.asked > 0 {
+			b.connect()
+		}
+		b.loop.Advance(30 * time.Second)
+		if down.WasClosed != (tc.closed > 0) {
+			t.Errorf("%s %v: closed %v", tc.key, tc.object, down.WasClosed)
+		}
+		down.Raise(network.RemoteClose)
+	}
 }
 
 // connect makes the upstream connection.
