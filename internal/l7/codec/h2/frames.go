@@ -205,7 +205,9 @@ func (c *connection) onRSTStream(p []byte) *codec.Error {
 		return c.checkResets()
 	}
 	c.stats.RxReset.Inc(c.shard)
-	c.meterFrame(s)
+	if s.decoder != nil { // WINDOW_UPDATE does not count, as in Envoy
+		s.decoder.Meter().Received += uint64(frameHeaderLen + len(p))
+	}
 	s.remoteEnd = true // it sends nothing more
 	reason := httpmsg.ResetRemoteReset
 	s.details = detailRemoteReset
@@ -228,13 +230,6 @@ func (c *connection) checkResets() *codec.Error {
 		return nil
 	}
 	return c.goAwayError(InternalError, "")
-}
-
-// meterFrame counts a frame that is not DATA.
-func (c *connection) meterFrame(s *stream) {
-	if s.decoder != nil {
-		s.decoder.Meter().Received += uint64(frameHeaderLen + c.reader.frame.length)
-	}
 }
 
 func (c *connection) onSettings(p []byte) *codec.Error {
@@ -352,7 +347,6 @@ func (c *connection) onWindowUpdate(p []byte) *codec.Error {
 	case s == nil:
 		return nil
 	}
-	c.meterFrame(s)
 	if s.sendWindow += increment; s.sendWindow > maxWindow {
 		// The one fault of a frame that the RFC lets end no more than the stream.
 		c.resetStream(s, FlowControlError, httpmsg.ResetProtocolError, detailUnknown)
