@@ -206,7 +206,7 @@ func (c *connection) onRSTStream(p []byte) *codec.Error {
 	}
 	c.stats.RxReset.Inc(c.shard)
 	if s.decoder != nil { // WINDOW_UPDATE does not count, as in Envoy
-		s.decoder.Meter().Received += uint64(frameHeaderLen + len(p))
+		s.decoder.Meter().Received += rstStreamLen
 	}
 	s.remoteEnd = true // it sends nothing more
 	reason := httpmsg.ResetRemoteReset
