@@ -96,7 +96,8 @@ type HeaderMutation interface {
 // Direct answers without an upstream: a direct response or a redirect.
 type Direct struct {
 	Status int
-	Body   string
+	// Body is nil for none, and may change.
+	Body Text
 	// BodyFormat makes the body from Body, as %LOCAL_REPLY_BODY%, if it is not nil; it
 	// may set the content type.
 	BodyFormat  format.Format
@@ -105,6 +106,17 @@ type Direct struct {
 	Location func(h *httpmsg.Headers, info *streaminfo.Stream) string
 	// Details is the response code detail.
 	Details string
+}
+
+// A Text is a text that may change. Any goroutine.
+type Text interface{ Text() string }
+
+// BodyText returns the body as it is now.
+func (d *Direct) BodyText() string {
+	if d.Body == nil {
+		return ""
+	}
+	return d.Body.Text()
 }
 
 // Forward sends the request to a cluster.

@@ -102,7 +102,7 @@ func (t *test) apply(r *route.Route) (code uint32) {
 	default:
 		code = uint32(r.Direct.Status)
 		t.response.SetStatusCode(r.Direct.Status)
-		if body := r.Direct.Body; body != "" {
+		if body := r.Direct.BodyText(); body != "" {
 			t.response.Set(httpmsg.ContentLength, strconv.Itoa(len(body)))
 			t.response.Set(httpmsg.ContentType, "text/plain")
 		}

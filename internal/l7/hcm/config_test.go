@@ -140,7 +140,7 @@ func TestConfigErrors(t *testing.T) {
 		`upgrade_configs {upgrade_type: "a" filters {name: "x"}}`:                                             "upgrade_configs[0].filters[0].typed_config: must be set",
 		`local_reply_config {mappers {}}`:                                                                     "local_reply_config.mappers[0].filter: must be set",
 		`local_reply_config {mappers {filter {not_health_check_filter {}} status_code {value: 600}}}`:         "local_reply_config.mappers[0].status_code: must be from 200 to 599",
-		`local_reply_config {mappers {filter {not_health_check_filter {}} body {filename: "/none"}}}`:         "local_reply_config.mappers[0].body.filename: open /none: no such file or directory",
+		`local_reply_config {mappers {filter {not_health_check_filter {}} body {filename: "/none"}}}`:         "local_reply_config.mappers[0].body.filename: stat /none: no such file or directory",
 		`local_reply_config {mappers {filter {not_health_check_filter {}} body {environment_variable: "E"}}}`: "local_reply_config.mappers[0].body.environment_variable: Environment variable doesn't exist: E",
 		`tracing {}`:                        "tracing: field tracing is not implemented",
 		`typed_header_validation_config {}`: "typed_header_validation_config: field typed_header_validation_config is not implemented",

@@ -12,6 +12,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/headeroption"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
+	"github.com/nuncio-proxy/nuncio/api/route"
 )
 
 const (
@@ -28,8 +29,8 @@ type localReply struct {
 
 type replyMapper struct {
 	matches accesslog.Filter
-	status  int     // 0 keeps it
-	body    *string // nil keeps it
+	status  int        // 0 keeps it
+	body    route.Text // nil keeps it
 	headers *headeroption.List
 	format  *bodyFormat // nil for that of all replies
 }
@@ -61,8 +62,7 @@ func (c *config) readLocalReply(m *hcmv3.LocalReplyConfig, ctx extension.HTTPCon
 			errs.Add(at.Field("status_code"), "must be from 200 to 599")
 		}
 		if mapper.GetBody() != nil {
-			text := extension.ReadDataSource(mapper.GetBody(), ctx.Context, at.Field("body"), errs)
-			r.body = &text
+			r.body = extension.NewDataSource(mapper.GetBody(), 0, ctx.Context, at.Field("body"), errs)
 		}
 		if mapper.GetBodyFormatOverride() != nil {
 			f := newBodyFormat(mapper.GetBodyFormatOverride(), ctx.Formats, at.Field("body_format_override"), errs)
@@ -107,7 +107,7 @@ func (l *localReply) rewrite(s *stream, h *httpmsg.Headers, r *reply) {
 		}
 		m.headers.MutateHeaders(h, e)
 		if m.body != nil {
-			r.body = *m.body
+			r.body = m.body.Text()
 		}
 		if m.status != 0 {
 			r.status, s.info.ResponseCode = m.status, m.status

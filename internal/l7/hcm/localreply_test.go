@@ -25,6 +25,11 @@ func replier(reply httpfilter.LocalReply, flags streaminfo.Flags) httpfilter.Bui
 	}
 }
 
+// fixed is a body that does not change.
+type fixed string
+
+func (f fixed) Text() string { return string(f) }
+
 // wrap is a format that shows what a body format sees.
 type wrap struct{ suffix string }
 
@@ -45,7 +50,6 @@ func pathIs(path string) func(*format.Entry) bool {
 
 // TestLocalReplyConfig has the answers of a real Envoy.
 func TestLocalReplyConfig(t *testing.T) {
-	empty, gone := "", "gone"
 	var errs conf.Errors
 	header := func(key, value string) *headeroption.List {
 		return headeroption.NewList([]*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: key, Value: value},
@@ -54,11 +58,11 @@ func TestLocalReplyConfig(t *testing.T) {
 	cfg := &localReply{
 		body: bodyFormat{wrap{}, plainText},
 		mappers: []replyMapper{
-			{matches: pathIs("/gone"), status: 410, body: &gone, headers: header("x-a", "1")},
+			{matches: pathIs("/gone"), status: 410, body: fixed("gone"), headers: header("x-a", "1")},
 			{matches: pathIs("/gone"), status: 500}, // the first one counts
 			{matches: pathIs("/json"), format: &bodyFormat{wrap{"\n"}, applicationJSON}},
 			{matches: pathIs("/type"), headers: header("content-type", "x/y")},
-			{matches: pathIs("/empty"), body: &empty, format: &bodyFormat{contentType: plainText}},
+			{matches: pathIs("/empty"), body: fixed(""), format: &bodyFormat{contentType: plainText}},
 			{matches: pathIs("/asis"), format: &bodyFormat{contentType: plainText}},
 		},
 	}

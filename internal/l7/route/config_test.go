@@ -111,9 +111,9 @@ func TestRouteErrors(t *testing.T) {
 		{"match: {prefix: /}, redirect: {path_rewrite: '%NOPE%'}", "redirect.path_rewrite: no operator NOPE"},
 		{"match: {prefix: /}, direct_response: {status: 600}", "direct_response.status: must be from 200 to 599"},
 		{"match: {prefix: /}, direct_response: {status: 200, body_format: {text_format_source: {inline_string: '%NOPE%'}}}", "direct_response.body_format.text_format_source: no operator NOPE"},
-		{"match: {prefix: /}, direct_response: {status: 200, body: {inline_string: " + long + "}}", "direct_response.body.inline_string: response body has 4097 bytes; the maximum is 4096"},
+		{"match: {prefix: /}, direct_response: {status: 200, body: {inline_string: " + long + "}}", "direct_response.body.inline_string: has 4097 bytes; the maximum is 4096"},
 		{"match: {prefix: /}, direct_response: {status: 200, body: {filename: /nonexistent}}", "direct_response.body.filename: stat /nonexistent: no such file or directory"},
-		{"match: {prefix: /}, direct_response: {status: 200, body: {environment_variable: HOME}}", "direct_response.body.environment_variable: there is no environment variable \"HOME\""},
+		{"match: {prefix: /}, direct_response: {status: 200, body: {environment_variable: HOME}}", "direct_response.body.environment_variable: Environment variable doesn't exist: HOME"},
 
 		// configuration of filters
 		{forward + `}, typed_per_filter_config: {x: {"@type": type.googleapis.com/envoy.config.route.v3.FilterConfig}}`,

@@ -122,8 +122,7 @@ func RedirectFields() conf.Fields {
 func DirectResponseFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.route.v3.DirectResponseAction",
-		Names: []string{"status", "body.filename", "body.inline_bytes", "body.inline_string",
-			"body.environment_variable", "body_format"},
+		Names:   []string{"status", "body", "body_format"},
 	}
 }
 

@@ -9,13 +9,13 @@ import (
 // answer gives the direct response or redirect of the route.
 func (f *filter) answer(d *route.Direct) {
 	f.cfg.stats.rqDirectResponse.Inc(f.shard)
-	x := failure{status: d.Status, body: d.Body, details: d.Details}
+	x := failure{status: d.Status, body: d.BodyText(), details: d.Details}
 	if x.details == "" {
 		x.details = "direct_response"
 	}
 	if d.BodyFormat != nil {
 		e := format.Entry{
-			Request: f.headers, Stream: f.info, LocalReplyBody: d.Body, Now: f.d.Now(), Shard: f.shard, Random: f.cb.StreamID(),
+			Request: f.headers, Stream: f.info, LocalReplyBody: x.body, Now: f.d.Now(), Shard: f.shard, Random: f.cb.StreamID(),
 		}
 		x.body = string(d.BodyFormat.Append(nil, &e))
 	}

@@ -11,6 +11,11 @@ import (
 
 // TestDirectResponse: bodies of a format, and where a response leads to. Recorded from
 // Envoy 1.40.
+// fixed is a body that does not change.
+type fixed string
+
+func (f fixed) Text() string { return string(f) }
+
 func TestDirectResponse(t *testing.T) {
 	body, err := filtertest.Formats{}.Compile(`{"path":"%REQ(:path)%"}`)
 	if err != nil {
@@ -21,10 +26,10 @@ func TestDirectResponse(t *testing.T) {
 		direct route.Direct
 		want   string
 	}{
-		{route.Direct{Status: 200, Body: "x"}, "200 [-] direct_response\n\nx"},
+		{route.Direct{Status: 200, Body: fixed("x")}, "200 [-] direct_response\n\nx"},
 		{route.Direct{Status: 302, Location: location}, "302 [-] direct_response\nlocation: http://host/"},
 		{route.Direct{Status: 404}, "404 [-] direct_response"},
-		{route.Direct{Status: 200, Body: "x", BodyFormat: body, ContentType: "application/json"},
+		{route.Direct{Status: 200, Body: fixed("x"), BodyFormat: body, ContentType: "application/json"},
 			"200 [-] direct_response\ncontent-type: application/json\n\n{\"path\":\"/\"}"},
 	} {
 		b := newBench(t, nil, func(b *bench) { b.route.Forward, b.route.Direct = nil, &tc.direct })

@@ -46,7 +46,7 @@ func TestLocalReplies(t *testing.T) {
 		{
 			name: "direct response",
 			setUp: func(b *bench) {
-				b.route = &route.Route{Direct: &route.Direct{Status: 200, Body: "hi", Details: "direct_response"}}
+				b.route = &route.Route{Direct: &route.Direct{Status: 200, Body: fixed("hi"), Details: "direct_response"}}
 			},
 			want:  "200 [-] direct_response\n\nhi",
 			stats: []string{"http.in.rq_direct_response=1", "http.in.rq_redirect=0"},
