@@ -58,8 +58,10 @@ func routeFields() conf.Fields {
 func mutationFields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.extensions.filters.http.header_mutation.v3.Mutations",
-		Names: []string{"request_mutations", "query_parameter_mutations.append.record", "query_parameter_mutations.append.action",
-			"query_parameter_mutations.remove", "response_mutations", "response_trailers_mutations", "request_trailers_mutations", "formatters"},
+		// The entry of query_parameter_mutations.append is deprecated: there must be a record, and
+		// beside it an entry has no effect, as in Envoy.
+		Names: []string{"request_mutations", "query_parameter_mutations", "response_mutations", "response_trailers_mutations",
+			"request_trailers_mutations", "formatters"},
 	}
 }
 

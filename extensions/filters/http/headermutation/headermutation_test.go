@@ -1,7 +1,6 @@
 package headermutation
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -221,11 +220,7 @@ func TestConfig(t *testing.T) {
 	}
 	for i, msg := range []proto.Message{Factory{}.Config(), Factory{}.RouteConfig(), &mutationv3.Mutations{}} {
 		_, missing, err := (Factory{}).Fields()[i].Split(msg.ProtoReflect().Descriptor())
-		var expect []string
-		if i == 2 {
-			expect = []string{"query_parameter_mutations.append.entry"}
-		}
-		if err != nil || !slices.Equal(missing, expect) {
+		if err != nil || len(missing) > 0 {
 			t.Error(missing, err)
 		}
 	}
