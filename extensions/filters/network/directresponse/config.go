@@ -3,9 +3,6 @@
 package directresponse
 
 import (
-	"os"
-
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	responsev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/direct_response/v3"
 	"google.golang.org/protobuf/proto"
 
@@ -30,37 +27,18 @@ func (Factory) Config() proto.Message { return &responsev3.Config{} }
 
 // Fields implements extension.Factory.
 func (Factory) Fields() []conf.Fields {
-	return []conf.Fields{{Message: "envoy.extensions.filters.network.direct_response.v3.Config", Names: []string{
-		"response.filename", "response.inline_bytes", "response.inline_string"}}}
+	return []conf.Fields{{Message: "envoy.extensions.filters.network.direct_response.v3.Config", Names: []string{"response"}}}
 }
 
 // Terminal implements extension.NetworkFilterFactory.
 func (Factory) Terminal() bool { return true }
 
 // BuildNetworkFilter implements extension.NetworkFilterFactory.
-func (f Factory) BuildNetworkFilter(msg proto.Message, _ extension.NetworkContext, path conf.Path, errs *conf.Errors) network.FilterBuilder {
+func (Factory) BuildNetworkFilter(msg proto.Message, ctx extension.NetworkContext, path conf.Path, errs *conf.Errors) network.FilterBuilder {
 	before := len(*errs)
-	conf.Check(msg, f.Fields()[0], path, errs)
-	response := read(msg.(*responsev3.Config).GetResponse(), path.Field("response"), errs)
+	response := extension.NewDataSource(msg.(*responsev3.Config).GetResponse(), 0, ctx.Context, path.Field("response"), errs)
 	if len(*errs) > before {
 		return nil
 	}
 	return func(_ network.Connection, m network.FilterManager) { m.AddReadFilter(&filter{response: response}) }
-}
-
-// read returns the bytes of a data source, which may be nil.
-func read(source *corev3.DataSource, path conf.Path, errs *conf.Errors) []byte {
-	switch s := source.GetSpecifier().(type) {
-	case *corev3.DataSource_InlineBytes:
-		return s.InlineBytes
-	case *corev3.DataSource_InlineString:
-		return []byte(s.InlineString)
-	case *corev3.DataSource_Filename:
-		data, err := os.ReadFile(s.Filename)
-		if err != nil {
-			errs.Add(path.Field("filename"), "%v", err)
-		}
-		return data
-	}
-	return nil
 }

@@ -20,6 +20,7 @@ func TestDirectResponse(t *testing.T) {
 	if err := os.WriteFile(file, []byte("from a file"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	ctx := extension.NetworkContext{Context: extension.Context{LookupEnv: func(name string) (string, bool) { return "of " + name, name == "SET" }}}
 	for _, c := range []struct {
 		source    *corev3.DataSource
 		want, err string
@@ -29,12 +30,13 @@ func TestDirectResponse(t *testing.T) {
 		{&corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: []byte("bytes")}}, "bytes", ""},
 		{&corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: file}}, "from a file", ""},
 		{&corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: "/nonexistent"}}, "",
-			"c.response.filename: open /nonexistent: no such file or directory"},
+			"c.response.filename: stat /nonexistent: no such file or directory"},
+		{&corev3.DataSource{Specifier: &corev3.DataSource_EnvironmentVariable{EnvironmentVariable: "SET"}}, "of SET", ""},
 		{&corev3.DataSource{Specifier: &corev3.DataSource_EnvironmentVariable{EnvironmentVariable: "HOME"}}, "",
-			"c.response.environment_variable: field environment_variable is not implemented"},
+			"c.response.environment_variable: Environment variable doesn't exist: HOME"},
 	} {
 		var errs conf.Errors
-		build := Factory{}.BuildNetworkFilter(&responsev3.Config{Response: c.source}, extension.NetworkContext{}, conf.Path{}.Field("c"), &errs)
+		build := Factory{}.BuildNetworkFilter(&responsev3.Config{Response: c.source}, ctx, conf.Path{}.Field("c"), &errs)
 		if c.err != "" {
 			if build != nil || errs.Error() != c.err {
 				t.Errorf("got %v, want %s", errs, c.err)

@@ -2,6 +2,7 @@ package directresponse
 
 import (
 	"github.com/nuncio-proxy/nuncio/api/buffer"
+	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/network"
 )
 
@@ -10,7 +11,7 @@ const details = "direct_response"
 
 // A filter is one connection's.
 type filter struct {
-	response []byte // immutable, of all connections
+	response *extension.DataSource // of all connections
 	conn     network.Connection
 }
 
@@ -20,10 +21,10 @@ func (f *filter) InitializeRead(cb network.ReadCallbacks) { f.conn = cb.Connecti
 // OnNewConnection implements network.ReadFilter.
 func (f *filter) OnNewConnection() network.FilterStatus {
 	f.conn.Stream().ResponseDetails = details
-	if len(f.response) > 0 {
+	if text := f.response.Text(); text != "" {
 		var data buffer.Buffer
 		data.Init(f.conn.Dispatcher().Buffers())
-		data.AppendForeign(f.response)
+		data.AppendString(text)
 		f.conn.Write(&data, true)
 	}
 	f.conn.Close(network.FlushWrite, "")
