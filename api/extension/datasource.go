@@ -11,17 +11,10 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/conf"
 )
 
-// ReadDataSource returns the bytes that a DataSource holds or names; none for nil. They are
-// for good: watched_directory is an error.
-// Errors go to errs. Main goroutine: it may read a file.
+// ReadDataSource returns the bytes that a DataSource holds or names now; none for nil. The
+// caller follows files itself, or NewDataSource does. Errors go to errs. Main goroutine: it
+// may read a file.
 func ReadDataSource(src *corev3.DataSource, ctx Context, path conf.Path, errs *conf.Errors) string {
-	if src.GetWatchedDirectory() != nil {
-		errs.Add(path.Field("watched_directory"), "field watched_directory is not implemented")
-	}
-	return readDataSource(src, ctx, path, errs)
-}
-
-func readDataSource(src *corev3.DataSource, ctx Context, path conf.Path, errs *conf.Errors) string {
 	switch s := src.GetSpecifier().(type) {
 	case *corev3.DataSource_InlineString:
 		return s.InlineString
@@ -58,7 +51,7 @@ type DataSource struct {
 func NewDataSource(src *corev3.DataSource, limit int64, ctx Context, path conf.Path, errs *conf.Errors) *DataSource {
 	s := &DataSource{name: src.GetFilename(), max: limit, log: ctx.Log}
 	if s.name == "" {
-		text := readDataSource(src, ctx, path, errs)
+		text := ReadDataSource(src, ctx, path, errs)
 		if err := s.check(int64(len(text))); err != nil {
 			errs.Add(path.Field(specifier(src)), "%v", err)
 		}

@@ -106,9 +106,4 @@ func TestDataSource(t *testing.T) {
 			t.Errorf("%v: %v", tc.src, errs)
 		}
 	}
-	var errs conf.Errors
-	ReadDataSource(&corev3.DataSource{WatchedDirectory: &corev3.WatchedDirectory{}}, Context{}, conf.Path{}, &errs)
-	if errs.Error() != "watched_directory: field watched_directory is not implemented" {
-		t.Error(errs)
-	}
 }

@@ -72,7 +72,7 @@ type value struct {
 	source  secret.Source
 	ctx     extension.Context
 	watched bool // main goroutine
-	text    atomic.Pointer[string]
+	text    atomic.Pointer[extension.DataSource]
 }
 
 var errKind = errors.New("is not a generic_secret with a secret")
@@ -95,27 +95,24 @@ func (v *value) watch() error {
 
 // Check implements secret.Watcher.
 func (v *value) Check(s *tlsv3.Secret) error {
-	_, err := v.read(s)
-	return err
+	src := s.GetGenericSecret().GetSecret()
+	if src == nil {
+		return errKind
+	}
+	var errs conf.Errors
+	extension.ReadDataSource(src, v.ctx, conf.Path{}, &errs)
+	return errs.Err()
 }
 
 // Changed implements secret.Watcher.
 func (v *value) Changed() {
-	if text, err := v.read(v.source.Current()); err == nil {
-		v.text.Store(&text)
-	} else {
-		v.ctx.Log.Warnf("secret %s: %v", v.source.Name(), err)
-	}
-}
-
-func (v *value) read(s *tlsv3.Secret) (string, error) {
-	src := s.GetGenericSecret().GetSecret()
-	if src == nil {
-		return "", errKind
-	}
 	var errs conf.Errors
-	text := extension.ReadDataSource(src, v.ctx, conf.Path{}, &errs)
-	return text, errs.Err()
+	text := extension.NewDataSource(v.source.Current().GetGenericSecret().GetSecret(), 0, v.ctx, conf.Path{}, &errs)
+	if err := errs.Err(); err != nil {
+		v.ctx.Log.Warnf("secret %s: %v", v.source.Name(), err)
+		return
+	}
+	v.text.Store(text)
 }
 
 // append adds the value; there is none before the secret came.
@@ -124,5 +121,5 @@ func (v *value) append(dst []byte, _ *format.Entry) ([]byte, bool) {
 	if text == nil {
 		return dst, false
 	}
-	return append(dst, *text...), true
+	return append(dst, text.Text()...), true
 }

@@ -62,7 +62,7 @@ func (r reader) read(source *corev3.DataSource, path conf.Path) []byte {
 	if source == nil {
 		return nil
 	}
-	return []byte(extension.ReadDataSource(&corev3.DataSource{Specifier: source.GetSpecifier()}, r.ctx, path, r.errs))
+	return []byte(extension.ReadDataSource(source, r.ctx, path, r.errs))
 }
 
 // place says where a DataSource is, in Envoy's words.
