@@ -124,7 +124,7 @@ func (s *socket) Start(cb transport.Callbacks) bool {
 	case f.version2 && h == nil:
 		s.Header = proxyheader.AppendLocal(nil)
 	case f.version2:
-		tlvs, fit := f.tlvs(h.TLVs)
+		tlvs, fit := proxyheader.AppendTLVs(nil, f.tlvs(h.TLVs))
 		if !fit {
 			f.tooLong.Inc(cb.Dispatcher().Shard())
 		}

@@ -1,39 +1,18 @@
 package proxyprotocol
 
 import (
-	"encoding/binary"
-	"math"
-
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
+	"github.com/nuncio-proxy/nuncio/extensions/common/proxyheader"
 )
 
-// maxTLVs is the room for TLVs, beside the addresses, in a header's length.
-const maxTLVs = math.MaxUint16 - 36
-
-// tlvs returns the TLVs of a header: those that are added, and those of downstream that
-// are passed on, one of each type. It reports whether all had room.
-func (f *clientFactory) tlvs(downstream []streaminfo.TLV) (b []byte, fit bool) {
-	var seen [256]bool
-	fit = true
-	add := func(t streaminfo.TLV) {
-		switch {
-		case seen[t.Type]:
-		case len(b)+3+len(t.Value) > maxTLVs:
-			fit = false
-		default:
-			seen[t.Type] = true
-			b = append(b, t.Type)
-			b = binary.BigEndian.AppendUint16(b, uint16(len(t.Value)))
-			b = append(b, t.Value...)
-		}
-	}
-	for _, t := range f.added {
-		add(t)
-	}
+// tlvs returns the TLVs of a header: those that are added, and those of other types that
+// downstream sent and that are passed on.
+func (f *clientFactory) tlvs(downstream []streaminfo.TLV) []streaminfo.TLV {
+	var passed []streaminfo.TLV
 	for _, t := range downstream {
 		if f.pass[t.Type] {
-			add(t)
+			passed = append(passed, t)
 		}
 	}
-	return b, fit
+	return proxyheader.Before(f.added, passed)
 }

@@ -56,6 +56,8 @@ func TestHeaders(t *testing.T) {
 		{"v2 local", "config {version: V2 added_tlvs {type: 9 value: \"x\"}}", nil, v2 + "20000000"},
 		{"v2 all", "config {version: V2 pass_through_tlvs {match_type: INCLUDE_ALL}}", four, v2 + "2111001b" + from4 + "0100036f6e65" + "02000374776f" + "f00000"},
 		{"v2 some", "config {version: V2 pass_through_tlvs {match_type: INCLUDE tlv_type: 2}}", four, v2 + "21110012" + from4 + "02000374776f"},
+		{"v2 twice", "config {version: V2 pass_through_tlvs {match_type: INCLUDE_ALL} added_tlvs {type: 2 value: \"x\"} added_tlvs {type: 2 value: \"y\"}}", four,
+			v2 + "2111001d" + from4 + "02000178" + "02000179" + "0100036f6e65" + "f00000"},
 		{"v2 added", "config {version: V2 pass_through_tlvs {match_type: INCLUDE tlv_type: 2} added_tlvs {type: 2 value: \"x\"}}", four, v2 + "21110010" + from4 + "02000178"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/network"
 	"github.com/nuncio-proxy/nuncio/api/stats"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
+	"github.com/nuncio-proxy/nuncio/extensions/common/proxyheader"
 )
 
 const (
@@ -44,7 +45,7 @@ func (Factory) Fields() []conf.Fields {
 		"access_log", "max_connect_attempts", "max_downstream_connection_duration",
 		"max_downstream_connection_duration_jitter_percentage", "access_log_flush_interval",
 		"flush_access_log_on_connected", "access_log_options", "hash_policy", "tunneling_config", "upstream_connect_mode",
-		"max_early_data_bytes", "backoff_options"}}, hashFields(), tunnelingFields(), backoffFields()}
+		"max_early_data_bytes", "backoff_options", "proxy_protocol_tlvs", "proxy_protocol_tlv_merge_policy", "check_drain_close"}}, hashFields(), tunnelingFields(), backoffFields()}
 }
 
 // Terminal implements extension.NetworkFilterFactory.
@@ -73,6 +74,9 @@ type config struct {
 	hash        *hashPolicy // nil for none
 	tunneling   *tunneling  // nil for none
 	early       earlyConfig
+	tlvs        []proxyheader.TLV // for PROXY protocol headers to hosts
+	merge       tcpv3.ProxyProtocolTlvMergePolicy
+	drain       network.DrainDecision // nil: connections outlive a drain
 
 	logs           []accesslog.Logger
 	logOnStart     bool
@@ -125,6 +129,11 @@ func newConfig(msg *tcpv3.TcpProxy, ctx extension.NetworkContext, path conf.Path
 	c.backoff = newBackoff(msg.GetBackoffOptions(), path.Field("backoff_options"), errs)
 	c.tunneling = newTunneling(msg.GetTunnelingConfig(), ctx.Context, path.Field("tunneling_config"), errs)
 	c.early = newEarlyConfig(msg, path, errs)
+	c.tlvs = proxyheader.ReadTLVs(msg.GetProxyProtocolTlvs(), ctx.Formats, path.Field("proxy_protocol_tlvs"), errs)
+	c.merge = msg.GetProxyProtocolTlvMergePolicy()
+	if msg.GetCheckDrainClose().GetValue() {
+		c.drain = ctx.Listener.Drain
+	}
 	c.readLogging(msg, path, errs)
 	c.logs = ctx.AccessLogs.Build(msg.GetAccessLog(), path.Field("access_log"), errs)
 	if len(*errs) > before {
@@ -185,19 +194,20 @@ func interval(msg *durationpb.Duration, path conf.Path, errs *conf.Errors) time.
 
 // tcpStats are tcp.<stat_prefix>.*.
 type tcpStats struct {
-	total, noRoute, idleTimeout, maxDuration, pausedReading, resumedReading, upstreamFlush, earlyData *stats.Counter
-	flushActive                                                                                       *stats.Gauge
-	bytes                                                                                             network.ConnectionStats
+	total, noRoute, idleTimeout, maxDuration, drainClose, pausedReading, resumedReading, upstreamFlush, earlyData *stats.Counter
+	flushActive                                                                                                   *stats.Gauge
+	bytes                                                                                                         network.ConnectionStats
 }
 
 func newStats(scope stats.Scope) tcpStats {
-	for _, name := range []string{"downstream_cx_drain_close", "downstream_cx_overload_close", "route_delayed_total"} {
+	for _, name := range []string{"downstream_cx_overload_close", "route_delayed_total"} {
 		scope.Counter(name) // of fields that are not implemented: there, and zero, as in Envoy
 	}
 	return tcpStats{
 		total:          scope.Counter("downstream_cx_total"),
 		noRoute:        scope.Counter("downstream_cx_no_route"),
 		idleTimeout:    scope.Counter("idle_timeout"),
+		drainClose:     scope.Counter("downstream_cx_drain_close"),
 		maxDuration:    scope.Counter("max_downstream_connection_duration"),
 		pausedReading:  scope.Counter("downstream_flow_control_paused_reading_total"),
 		resumedReading: scope.Counter("downstream_flow_control_resumed_reading_total"),

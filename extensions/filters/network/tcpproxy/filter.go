@@ -34,6 +34,7 @@ const (
 	failureDetails     = "tcp_initializion_failure:" // sic
 	idleDetails        = "tcp_session_idle_timeout"
 	durationDetails    = "max_connection_duration_reached"
+	drainDetails       = "tcp_proxy_drain_close"
 	remoteCloseDetails = "closing_upstream_tcp_connection_due_to_downstream_remote_close"
 	localCloseDetails  = "closing_upstream_tcp_connection_due_to_downstream_local_close"
 	resetDetails       = "closing_upstream_tcp_connection_due_to_downstream_reset_close"
@@ -142,6 +143,7 @@ func (f *filter) start() {
 	}
 	upstream.Describe(&f.stream.Upstream, f.cluster)
 	f.hash()
+	f.addTLVs()
 	if direct, _ := f.state(filterstate.TCPProxyDisableTunneling).(filterstate.Bool); c.tunneling != nil && !bool(direct) {
 		f.tunnel = &tunnel{filter: f}
 		f.pick.HTTP = true
@@ -236,6 +238,7 @@ func (f *filter) send(data *buffer.Buffer, endStream bool) {
 	f.stream.Upstream.Bytes.Sent += uint64(data.Len())
 	f.active()
 	f.up.Write(data, endStream)
+	f.endIfDraining()
 }
 
 // receive passes what the upstream sent on to the client.
@@ -243,6 +246,18 @@ func (f *filter) receive(data *buffer.Buffer, endStream bool) {
 	f.stream.Upstream.Bytes.Received += uint64(data.Len())
 	f.active()
 	f.down.Write(data, endStream)
+	f.endIfDraining()
+}
+
+// endIfDraining ends the connection, if it is told to heed a drain of its listener.
+func (f *filter) endIfDraining() {
+	c := f.config
+	if c.drain == nil || f.downClosed || !c.drain.DrainClose(f.down.Dispatcher().Random()) {
+		return
+	}
+	c.stats.drainClose.Inc(f.shard())
+	f.stream.Upstream.LocalCloseReason = drainDetails // it may be logged before it closes
+	f.end(network.FlushWrite, drainDetails)
 }
 
 // connected says that up takes what the client sends from now on.
@@ -306,6 +321,8 @@ func (f *filter) OnEvent(e network.Event) {
 // still have to leave.
 func (f *filter) closeUp(e network.Event) {
 	switch {
+	case f.peer.ending: // it was closed before
+		return
 	case f.down.Info().CloseType == streaminfo.CloseRemoteReset:
 		f.up.Close(network.AbortReset, resetDetails)
 	case e == network.RemoteClose:
@@ -370,22 +387,22 @@ func (f *filter) active() {
 
 func (f *filter) idleReached() {
 	f.config.stats.idleTimeout.Inc(f.shard())
-	f.end(idleDetails)
+	f.end(network.NoFlush, idleDetails)
 }
 
 func (f *filter) durationReached() {
 	f.config.stats.maxDuration.Inc(f.shard())
 	f.stream.Flags |= streaminfo.DurationTimeout
-	f.end(durationDetails)
+	f.end(network.NoFlush, durationDetails)
 }
 
 // end closes both connections.
-func (f *filter) end(details string) {
+func (f *filter) end(how network.CloseType, details string) {
 	if up := f.up; up != nil {
 		f.peer.ending = true
-		up.Close(network.NoFlush, details)
+		up.Close(how, details)
 	}
-	f.down.Close(network.NoFlush, details)
+	f.down.Close(how, details)
 }
 
 func (f *filter) logPeriodic() {
@@ -397,14 +414,18 @@ func (f *filter) log(t format.EntryType) {
 	if len(f.config.logs) == 0 {
 		return
 	}
-	d := f.down.Dispatcher()
 	if t == format.TcpConnectionEnd {
-		f.stream.End = d.Now()
+		f.stream.End = f.down.Dispatcher().Now()
 	}
-	e := format.Entry{Stream: f.stream, Type: t, Now: d.Now(), Shard: d.Shard(), Random: d.Random()}
+	e := f.entry(t)
 	for _, l := range f.config.logs {
-		l.Log(&e)
+		l.Log(e)
 	}
+}
+
+func (f *filter) entry(t format.EntryType) *format.Entry {
+	d := f.down.Dispatcher()
+	return &format.Entry{Stream: f.stream, Type: t, Now: d.Now(), Shard: d.Shard(), Random: d.Random()}
 }
 
 func disable(t event.Timer) {

@@ -33,6 +33,7 @@ type bench struct {
 	cluster *cluster
 	build   network.FilterBuilder
 	down    *connection.Fake
+	drain   drain // of the listener
 	logs    []string
 }
 
@@ -106,7 +107,8 @@ func newBenchAnswering(t *testing.T, text string, answers []upstream.PoolFailure
 	}
 	var errs conf.Errors
 	b.build = Factory{}.BuildNetworkFilter(msg, extension.NetworkContext{Context: extension.Context{
-		Stats: b.stats, Clusters: clusters{"c": b.cluster}, AccessLogs: httpfilter.Loggers{b}, Formats: httpfilter.Formats{}}}, conf.Path{}, &errs)
+		Stats: b.stats, Clusters: clusters{"c": b.cluster}, AccessLogs: httpfilter.Loggers{b}, Formats: httpfilter.Formats{}},
+		Listener: extension.Listener{Drain: &b.drain}}, conf.Path{}, &errs)
 	if errs.Err() != nil {
 		t.Fatal(errs)
 	}
@@ -485,6 +487,9 @@ func TestConfigErrors(t *testing.T) {
 			"weighted_clusters.clusters[0].name: must not be empty\nweighted_clusters.clusters[0].weight: must be greater than 0"},
 		{plain + `max_connect_attempts {value: 0}`, "max_connect_attempts: must be greater than 0"},
 		{plain + `max_downstream_connection_duration {nanos: 1}`, "max_downstream_connection_duration: must be at least 1ms, is 1ns"},
+		{plain + `proxy_protocol_tlvs {type: 256}`,
+			"proxy_protocol_tlvs[0].type: must be less than 256\nproxy_protocol_tlvs[0]: one of value and format_string must be set"},
+		{plain + `proxy_protocol_tlvs {value: "x" format_string {}}`, "proxy_protocol_tlvs[0]: only one of value and format_string may be set"},
 		{plain + `on_demand {}`, "on_demand: field on_demand is not implemented"},
 		{plain + `tunneling_config {post_path: "/"}`,
 			"tunneling_config.hostname: must not be empty\ntunneling_config.post_path: Can't set a post path when POST method isn't used"},
