@@ -38,7 +38,7 @@ func (Factory) Fields() []conf.Fields { return []conf.Fields{fields()} }
 func fields() conf.Fields {
 	return conf.Fields{Message: "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport", Names: []string{
 		"config.version", "config.pass_through_tlvs.match_type", "config.pass_through_tlvs.tlv_type",
-		"config.added_tlvs.type", "config.added_tlvs.value", "transport_socket",
+		"config.added_tlvs", "transport_socket",
 	}}
 }
 
@@ -68,13 +68,7 @@ func (Factory) BuildUpstreamTransportSocket(msg proto.Message, ctx extension.Tra
 			f.pass[t] = true
 		}
 	}
-	for i, t := range m.GetConfig().GetAddedTlvs() {
-		if t.GetType() > math.MaxUint8 {
-			errs.Add(path.Field("config").Field("added_tlvs").Index(i).Field("type"), "must be less than 256")
-			continue
-		}
-		f.added = append(f.added, streaminfo.TLV{Type: byte(t.GetType()), Value: t.GetValue()})
-	}
+	f.added = proxyheader.ReadTLVs(m.GetConfig().GetAddedTlvs(), ctx.Formats, path.Field("config").Field("added_tlvs"), errs)
 	if len(*errs) > before {
 		return nil
 	}
@@ -86,7 +80,7 @@ type clientFactory struct {
 	passthrough.Factory
 	version2 bool
 	pass     [256]bool // the types of TLVs that are passed on
-	added    []streaminfo.TLV
+	added    []proxyheader.TLV
 	tooLong  *stats.Counter
 }
 
@@ -124,7 +118,7 @@ func (s *socket) Start(cb transport.Callbacks) bool {
 	case f.version2 && h == nil:
 		s.Header = proxyheader.AppendLocal(nil)
 	case f.version2:
-		tlvs, fit := proxyheader.AppendTLVs(nil, f.tlvs(h.TLVs))
+		tlvs, fit := proxyheader.AppendTLVs(nil, f.tlvs(h.TLVs, cb))
 		if !fit {
 			f.tooLong.Inc(cb.Dispatcher().Shard())
 		}

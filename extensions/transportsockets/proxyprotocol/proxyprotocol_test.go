@@ -14,6 +14,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/transport"
+	"github.com/nuncio-proxy/nuncio/testkit/httpfilter"
 	"github.com/nuncio-proxy/nuncio/testkit/loop"
 	"github.com/nuncio-proxy/nuncio/testkit/metrics"
 	fake "github.com/nuncio-proxy/nuncio/testkit/transport"
@@ -27,7 +28,7 @@ func build(t *testing.T, text string) (transport.ClientFactory, *metrics.Scope, 
 	}
 	var errs conf.Errors
 	stats := metrics.New(1)
-	f := Factory{}.BuildUpstreamTransportSocket(m, extension.TransportSocketContext{Context: extension.Context{Registry: &extension.Registry{}}, Scope: stats}, conf.Path{}, &errs)
+	f := Factory{}.BuildUpstreamTransportSocket(m, extension.TransportSocketContext{Context: extension.Context{Registry: &extension.Registry{}, Formats: httpfilter.Formats{}}, Scope: stats}, conf.Path{}, &errs)
 	return f, stats, errs.Error()
 }
 
@@ -56,6 +57,7 @@ func TestHeaders(t *testing.T) {
 		{"v2 local", "config {version: V2 added_tlvs {type: 9 value: \"x\"}}", nil, v2 + "20000000"},
 		{"v2 all", "config {version: V2 pass_through_tlvs {match_type: INCLUDE_ALL}}", four, v2 + "2111001b" + from4 + "0100036f6e65" + "02000374776f" + "f00000"},
 		{"v2 some", "config {version: V2 pass_through_tlvs {match_type: INCLUDE tlv_type: 2}}", four, v2 + "21110012" + from4 + "02000374776f"},
+		{"v2 format", "config {version: V2 added_tlvs {type: 2 format_string {text_format_source {inline_string: \"<%REQ(a)%>\"}}}}", four, v2 + "21110012" + from4 + "0200033c2d3e"},
 		{"v2 twice", "config {version: V2 pass_through_tlvs {match_type: INCLUDE_ALL} added_tlvs {type: 2 value: \"x\"} added_tlvs {type: 2 value: \"y\"}}", four,
 			v2 + "2111001d" + from4 + "02000178" + "02000179" + "0100036f6e65" + "f00000"},
 		{"v2 added", "config {version: V2 pass_through_tlvs {match_type: INCLUDE tlv_type: 2} added_tlvs {type: 2 value: \"x\"}}", four, v2 + "21110010" + from4 + "02000178"},
@@ -110,8 +112,8 @@ func TestConfig(t *testing.T) {
 	for text, want := range map[string]string{
 		"":    "transport_socket: must be set",
 		inner: "",
-		inner + "config {added_tlvs {type: 256} pass_through_tlvs {tlv_type: 300}}":                                    "config.pass_through_tlvs.tlv_type[0]: must be less than 256\nconfig.added_tlvs[0].type: must be less than 256",
-		inner + "tlv_as_pool_key: true":                                                                                "tlv_as_pool_key: field tlv_as_pool_key is not implemented",
+		inner + "config {added_tlvs {type: 256 value: \"x\"} pass_through_tlvs {tlv_type: 300}}": "config.pass_through_tlvs.tlv_type[0]: must be less than 256\nconfig.added_tlvs[0].type: must be less than 256",
+		inner + "tlv_as_pool_key: true": "tlv_as_pool_key: field tlv_as_pool_key is not implemented",
 		`transport_socket {name: "x" typed_config {[type.googleapis.com/envoy.config.core.v3.ProxyProtocolConfig]{}}}`: "transport_socket.typed_config: transport socket envoy.config.core.v3.ProxyProtocolConfig is not implemented",
 	} {
 		if _, _, got := build(t, text); got != want {
