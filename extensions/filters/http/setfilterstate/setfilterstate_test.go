@@ -16,10 +16,10 @@ import (
 )
 
 // config sets keys to values.
-func config(t *testing.T, clear bool, pairs ...string) *statev3.Config {
+func config(t *testing.T, clears bool, pairs ...string) *statev3.Config {
 	t.Helper()
 	m := &statev3.Config{}
-	text := fmt.Sprintf(`{"clear_route_cache": %v, "on_request_headers": [`, clear)
+	text := fmt.Sprintf(`{"clear_route_cache": %v, "on_request_headers": [`, clears)
 	for i := 0; i < len(pairs); i += 2 {
 		if i > 0 {
 			text += ","
@@ -33,15 +33,15 @@ func config(t *testing.T, clear bool, pairs ...string) *statev3.Config {
 }
 
 func TestLevels(t *testing.T) {
-	for _, clear := range []bool{false, true} {
+	for _, clears := range []bool{false, true} {
 		ctx := filtertest.Context(metrics.New(1), nil)
 		ctx.Formats = filtertest.Formats{}
 		var errs conf.Errors
-		of := func(clear bool, pairs ...string) route.FilterConfig {
-			return route.FilterConfig{Filter: "filter", Config: Factory{}.BuildRouteConfig(config(t, clear, pairs...), ctx, conf.Path{}, &errs)}
+		of := func(clears bool, pairs ...string) route.FilterConfig {
+			return route.FilterConfig{Filter: "filter", Config: Factory{}.BuildRouteConfig(config(t, clears, pairs...), ctx, conf.Path{}, &errs)}
 		}
 		r := &route.Route{FilterConfigs: []route.FilterConfig{of(true, "a", "route"), of(false, "a", "table", "b", "table"), {Filter: "other", Config: 1}}}
-		build := Factory{}.BuildHTTPFilter(config(t, clear, "a", "filter", "b", "filter", "c", "%REQ(x-c)%", "of connection", "x"), ctx, conf.Path{}, &errs)
+		build := Factory{}.BuildHTTPFilter(config(t, clears, "a", "filter", "b", "filter", "c", "%REQ(x-c)%", "of connection", "x"), ctx, conf.Path{}, &errs)
 		if errs.Err() != nil {
 			t.Fatal(errs)
 		}
@@ -59,8 +59,8 @@ func TestLevels(t *testing.T) {
 			s.Respond(true, ":status", "200")
 			s.Recycle()
 		}
-		if want := map[bool]int{false: 2, true: 4}[clear]; lookups != want {
-			t.Errorf("clear %v: the route was looked up %d times, want %d", clear, lookups, want)
+		if want := map[bool]int{false: 2, true: 4}[clears]; lookups != want {
+			t.Errorf("clear %v: the route was looked up %d times, want %d", clears, lookups, want)
 		}
 	}
 }

@@ -65,7 +65,6 @@ func (Factory) BuildRouteConfig(msg proto.Message, ctx extension.HTTPContext, pa
 func newConfig(m *metadatav3.Config, scope stats.Scope, path conf.Path, errs *conf.Errors) *config {
 	before := len(*errs)
 	cfg := &config{denied: scope.Scope("set_metadata.").Counter("overwrite_denied")}
-	//nolint:staticcheck // the deprecated fields are still in use
 	if namespace, value := m.GetMetadataNamespace(), m.GetValue(); namespace != "" && value != nil {
 		cfg.untyped = append(cfg.untyped, untyped{namespace, value, true})
 	}
