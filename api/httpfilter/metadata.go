@@ -12,8 +12,8 @@ type MetadataFilter interface {
 
 // A MetadataSender is what Callbacks are besides where a client may want METADATA.
 type MetadataSender interface {
-	// SendResponseMetadata sends METADATA to the client, between the headers and the end of
-	// the response. It is dropped while a filter holds the headers, and where the client
-	// does not speak HTTP/2 with allow_metadata.
+	// SendResponseMetadata sends METADATA to the client, before the end of the response and
+	// maybe before its headers: no filter holds it. It is dropped where the client does not
+	// speak HTTP/2 with allow_metadata.
 	SendResponseMetadata(metadata *httpmsg.Headers)
 }

@@ -234,8 +234,8 @@ type TunnelStream interface {
 
 // A MetadataHandler is a ResponseHandler that wants METADATA.
 type MetadataHandler interface {
-	// OnMetadata is called between OnHeaders and the end of the response. metadata belongs
-	// to the handler.
+	// OnMetadata is called before the end of the response, and may be before OnHeaders.
+	// metadata belongs to the handler.
 	OnMetadata(metadata *httpmsg.Headers)
 }
 

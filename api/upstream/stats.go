@@ -37,9 +37,9 @@ type Stats struct {
 	// CanaryResponses are those under canary., External and Internal those of external
 	// and internal requests.
 	CanaryResponses, ExternalResponses, InternalResponses Responses
-	// OnHTTP1 makes http1.*, which are there from the first HTTP/1 connection on. Pools
-	// call it for every one, on its worker; it may be nil.
-	OnHTTP1 func()
+	// HTTP1 makes the statistics of HTTP/1, with the first connection that speaks it; nil if
+	// there are none.
+	HTTP1 func() *HTTP1Stats
 	// NamedResponses are those of zones and those that requests ask for by a name.
 	NamedResponses NamedResponses
 	// GRPC are those of gRPC calls, under grpc. or grpc.<service>.<method>., as filters
@@ -115,4 +115,9 @@ func (r *Responses) RecordTime(shard int, ms uint64) {
 		r.time.Store(h)
 	}
 	(*h).Record(shard, ms)
+}
+
+// HTTP1Stats are those of cluster.<name>.http1 that count.
+type HTTP1Stats struct {
+	MetadataNotSupported *stats.Counter
 }

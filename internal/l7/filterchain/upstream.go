@@ -51,7 +51,10 @@ type chain struct {
 	headersWait, headersEnd, bodyEnd bool
 	waiting                          buffer.Buffer
 	trailers                         *httpmsg.Headers
+	heldMetadata                     []*httpmsg.Headers // until the headers are sent
+	heldBytes                        int
 
+	sentHeaders bool
 	// sentAll and gotAll say that the stream has seen the end of request and response.
 	sentAll, gotAll bool
 	ended           bool
@@ -162,6 +165,8 @@ func (c *chain) sendHeaders(end bool) bool {
 	c.sentAll = end
 	err := c.stream.EncodeHeaders(c.request.Headers, end)
 	if err == nil {
+		c.sentHeaders = true
+		c.sendHeldMetadata()
 		return !c.ended
 	}
 	c.router.Stream().Flags |= streaminfo.DownstreamProtocolError

@@ -173,11 +173,17 @@ func (s *stream) DecodeMetadata(metadata *httpmsg.Headers) {
 // SendResponseMetadata implements httpfilter.MetadataSender.
 func (f *activeFilter) SendResponseMetadata(metadata *httpmsg.Headers) {
 	s := f.s
-	if x, ok := s.enc.(h2.Stream); ok && !s.ended && s.headersSent {
-		s.touch()
-		x.EncodeMetadata(metadata)
-		s.m.flush()
+	if s.ended {
+		return
 	}
+	x, ok := s.enc.(h2.Stream)
+	if !ok {
+		s.m.cfg.codecStats.MetadataNotSupported.Inc(s.m.shard)
+		return
+	}
+	s.touch()
+	x.EncodeMetadata(metadata)
+	s.m.flush()
 }
 
 // onFlushTimeout gives up a response that the client does not take.

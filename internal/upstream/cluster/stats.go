@@ -127,11 +127,11 @@ func newStats(s stats.Scope, sub func(prefix string) stats.Scope) *upstream.Stat
 	for _, name := range gauges {
 		s.Gauge(name)
 	}
-	st.OnHTTP1 = sync.OnceFunc(func() {
-		for _, name := range []string{"dropped_headers_with_underscores", "metadata_not_supported_error",
-			"requests_rejected_with_underscores_in_headers", "response_flood"} {
+	st.HTTP1 = sync.OnceValue(func() *upstream.HTTP1Stats {
+		for _, name := range []string{"dropped_headers_with_underscores", "requests_rejected_with_underscores_in_headers", "response_flood"} {
 			s.Counter("http1." + name)
 		}
+		return &upstream.HTTP1Stats{MetadataNotSupported: s.Counter("http1.metadata_not_supported_error")}
 	})
 	return st
 }

@@ -15,8 +15,9 @@ type http1 struct {
 	*client
 	codec        h1.ClientConnection
 	stream       http1Stream
-	lastResponse bool // the headers said that the connection ends
-	malformed    bool // the response cannot be read
+	stats        *upstream.HTTP1Stats // nil for none
+	lastResponse bool                 // the headers said that the connection ends
+	malformed    bool                 // the response cannot be read
 }
 
 var _ protocol = (*http1)(nil)
@@ -26,8 +27,8 @@ func newHTTP1(c *client) *http1 {
 	p.stream.p = p
 	config, shard := c.pool.config, c.worker.d.Shard()
 	config.Stats.UpstreamCxHTTP1Total.Inc(shard)
-	if made := config.Stats.OnHTTP1; made != nil {
-		made()
+	if of := config.Stats.HTTP1; of != nil {
+		p.stats = of()
 	}
 	p.codec.Init(p, config.HTTP1, &c.out)
 	return p
@@ -136,4 +137,11 @@ func (s *http1Stream) DecodeHeaders(endStream bool) {
 func (s *http1Stream) OnReset(reason httpmsg.ResetReason) {
 	s.p.malformed = reason == httpmsg.ResetProtocolError
 	s.stream.OnReset(reason)
+}
+
+// EncodeMetadata implements upstream.MetadataStream: HTTP/1 has no METADATA.
+func (s *http1Stream) EncodeMetadata(*httpmsg.Headers) {
+	if stats := s.p.stats; stats != nil && s.active {
+		stats.MetadataNotSupported.Inc(s.p.worker.d.Shard())
+	}
 }

@@ -30,6 +30,7 @@ func (u *upstreamRequest) filterEarly() {
 	}
 	u.filtered, u.stream = true, u.chain
 	_ = u.chain.EncodeHeaders(u.f.headers, u.headersOnly) // the chain answers by itself
+	u.sendHeldMetadata()
 	switch {
 	case u.phase != waiting:
 	case u.headersOnly:

@@ -25,7 +25,7 @@ type heldMetadata struct {
 func (f *filter) DecodeMetadata(metadata *httpmsg.Headers) {
 	switch held := &f.metadata; {
 	case f.over:
-	case f.attempt.sentHeaders:
+	case f.attempt.sentHeaders, f.attempt.filtered:
 		f.attempt.sendMetadata(metadata)
 	case held.size+metadata.ByteSize() <= maxHeldMetadata:
 		held.size += metadata.ByteSize()
@@ -34,12 +34,12 @@ func (f *filter) DecodeMetadata(metadata *httpmsg.Headers) {
 }
 
 func (u *upstreamRequest) sendMetadata(metadata *httpmsg.Headers) {
-	if s, ok := u.stream.(upstream.MetadataStream); ok && u.phase == open {
+	if s, ok := u.stream.(upstream.MetadataStream); ok && u.phase != idle {
 		s.EncodeMetadata(metadata)
 	}
 }
 
-// sendHeldMetadata is called when the headers were sent.
+// sendHeldMetadata is called when the headers were sent, or went into the filters.
 func (u *upstreamRequest) sendHeldMetadata() {
 	for _, metadata := range u.f.metadata.list {
 		u.sendMetadata(metadata)
@@ -47,11 +47,12 @@ func (u *upstreamRequest) sendHeldMetadata() {
 	u.f.metadata = heldMetadata{}
 }
 
-// OnMetadata implements upstream.MetadataHandler.
+// OnMetadata implements upstream.MetadataHandler. As in Envoy the client gets it at once,
+// even if the response that it came with is not passed on but retried.
 func (u *upstreamRequest) OnMetadata(metadata *httpmsg.Headers) {
 	f := u.f
 	u.touch()
-	if s, ok := f.cb.(httpfilter.MetadataSender); ok && f.responseStarted && f.attempt == u {
+	if s, ok := f.cb.(httpfilter.MetadataSender); ok && !f.over && f.attempt == u {
 		s.SendResponseMetadata(metadata)
 	}
 }

@@ -125,20 +125,21 @@ func StricterThanEnvoy() []Difference {
 type Stats struct {
 	DroppedHeadersWithUnderscores  *stats.Counter
 	RequestsRejectedForUnderscores *stats.Counter
+	// MetadataNotSupported counts METADATA for a peer that speaks HTTP/1; the user counts.
+	MetadataNotSupported *stats.Counter
 }
 
 // NewStats makes the statistics in scope, whose prefix ends where "http1." begins:
-// "" downstream, "cluster.<name>." upstream. Two of Envoy's four never count:
-// metadata_not_supported_error, because no metadata frames come this far, and
+// "" downstream, "cluster.<name>." upstream. One of Envoy's four never counts:
 // response_flood, because a client that does not read its responses is not asked
 // for further requests once the connection's buffer limit is reached.
 func NewStats(scope stats.Scope) *Stats {
 	scope = scope.Scope("http1.")
-	scope.Counter("metadata_not_supported_error")
 	scope.Counter("response_flood")
 	return &Stats{
 		DroppedHeadersWithUnderscores:  scope.Counter("dropped_headers_with_underscores"),
 		RequestsRejectedForUnderscores: scope.Counter("requests_rejected_with_underscores_in_headers"),
+		MetadataNotSupported:           scope.Counter("metadata_not_supported_error"),
 	}
 }
 

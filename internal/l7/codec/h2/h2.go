@@ -78,7 +78,8 @@ type FlushedDecoder interface {
 // gets them with allow_metadata only.
 type MetadataDecoder interface {
 	// DecodeMetadata passes what one or more METADATA frames held; metadata belongs to
-	// the decoder. It is called after DecodeHeaders, and before the message ends.
+	// the decoder. It is called before the message ends; on a client it may come before the
+	// headers do.
 	DecodeMetadata(metadata *httpmsg.Headers)
 }
 

@@ -42,7 +42,7 @@ func (c *connection) onMetadata(p []byte) *codec.Error {
 		c.stats.MetadataEmptyFrames.Inc(c.shard)
 		return nil
 	}
-	if d, ok := s.decoder.(MetadataDecoder); ok && s.headersIn {
+	if d, ok := s.decoder.(MetadataDecoder); ok {
 		d.DecodeMetadata(metadata)
 	}
 	return nil
@@ -53,10 +53,11 @@ func (c *connection) metadataError(s *stream, cause string) *codec.Error {
 	return failure(cause)
 }
 
-// EncodeMetadata implements Stream. Metadata goes before data that waits.
+// EncodeMetadata implements Stream. Metadata goes before data that waits. A client's stream
+// has no number before its headers, so there is nothing to send it on.
 func (s *stream) EncodeMetadata(metadata *httpmsg.Headers) {
 	c := s.c
-	if !s.open || !s.headersOut || s.localDone || c.dead || !c.settings.AllowMetadata || metadata.Len() == 0 {
+	if !s.open || s.id == 0 || s.localDone || c.dead || !c.settings.AllowMetadata || metadata.Len() == 0 {
 		return
 	}
 	var e hpack.Encoder
