@@ -40,10 +40,11 @@ func ReadDataSource(src *corev3.DataSource, ctx Context, path conf.Path, errs *c
 // A DataSource has the text of a DataSource message that may have a watched_directory: its
 // file is read again when something is moved into that directory.
 type DataSource struct {
-	name string
-	max  int64
-	log  Logger
-	text atomic.Pointer[string]
+	name  string
+	max   int64
+	log   Logger
+	taken func(text string) error // nil: any text is right
+	text  atomic.Pointer[string]
 }
 
 // NewDataSource reads src, at most limit bytes, 0 for any number of them. Errors go to errs;
@@ -80,6 +81,10 @@ func specifier(src *corev3.DataSource) string {
 // Text returns the text as it is now. Any goroutine.
 func (s *DataSource) Text() string { return *s.text.Load() }
 
+// OnChange has take called with every text to come, before Text returns it. An error keeps the
+// text before. Main goroutine, once.
+func (s *DataSource) OnChange(take func(text string) error) { s.taken = take }
+
 // follow reads the file again when the directory changes, as long as somebody uses s.
 func (s *DataSource) follow(directory string, ctx Context) {
 	used := weak.Make(s)
@@ -110,6 +115,11 @@ func (s *DataSource) read() error {
 		return err
 	}
 	text := string(content)
+	if s.taken != nil {
+		if err := s.taken(text); err != nil {
+			return err
+		}
+	}
 	s.text.Store(&text)
 	return nil
 }

@@ -1,6 +1,7 @@
 package extension
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -68,6 +69,20 @@ func TestWatchedDirectory(t *testing.T) {
 			t.Errorf("%q: %q, log %q", step.file, s.Text(), got)
 		}
 	}
+	s.OnChange(func(text string) error {
+		if text == "bad" {
+			return errors.New("is bad")
+		}
+		return nil
+	})
+	for _, text := range []string{"bad", "three"} {
+		log.lines = nil
+		write(text)
+		if files.changed(); s.Text() != "three" || (len(log.lines) == 1) != (text == "bad") {
+			t.Errorf("%s: %q, log %q", text, s.Text(), log.lines)
+		}
+	}
+	log.lines = nil
 	if err := os.Remove(name); err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,12 @@
 package format
 
 import (
-	"fmt"
-	"os"
+	"sync/atomic"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 
 	"github.com/nuncio-proxy/nuncio/api/conf"
+	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/format"
 )
 
@@ -15,10 +15,8 @@ func Fields() conf.Fields {
 	return conf.Fields{
 		Message: "envoy.config.core.v3.SubstitutionFormatString",
 		Names: []string{
-			"text_format", "json_format", "omit_empty_values", "content_type", "formatters",
+			"text_format", "text_format_source", "json_format", "omit_empty_values", "content_type", "formatters",
 			"json_format_options", // its one option, to sort, is always on
-			"text_format_source.filename", "text_format_source.inline_bytes", "text_format_source.inline_string",
-			"text_format_source.environment_variable",
 		},
 	}
 }
@@ -36,13 +34,7 @@ func (c *Compiler) FromProto(msg *corev3.SubstitutionFormatString, path conf.Pat
 	case *corev3.SubstitutionFormatString_TextFormat:
 		result = c.compileText(f.TextFormat, msg, path.Field("text_format"), errs)
 	case *corev3.SubstitutionFormatString_TextFormatSource:
-		at := path.Field("text_format_source")
-		source, err := c.read(f.TextFormatSource)
-		if err != nil {
-			errs.Add(at, "%v", err)
-			return nil
-		}
-		result = c.compileText(source, msg, at, errs)
+		result = c.compileSource(f.TextFormatSource, msg, path.Field("text_format_source"), errs)
 	case *corev3.SubstitutionFormatString_JsonFormat:
 		root := c.compileObject(f.JsonFormat, path.Field("json_format"), errs)
 		result = &jsonFormat{root: root, omitEmpty: msg.GetOmitEmptyValues()}
@@ -65,22 +57,47 @@ func (c *Compiler) compileText(
 	return f
 }
 
-// read returns the text that a DataSource names.
-func (c *Compiler) read(source *corev3.DataSource) (string, error) {
-	switch s := source.GetSpecifier().(type) {
-	case *corev3.DataSource_InlineString:
-		return s.InlineString, nil
-	case *corev3.DataSource_InlineBytes:
-		return string(s.InlineBytes), nil
-	case *corev3.DataSource_EnvironmentVariable:
-		value, ok := c.options.LookupEnv(s.EnvironmentVariable)
-		if !ok {
-			return "", fmt.Errorf("Environment variable doesn't exist: %s", s.EnvironmentVariable)
-		}
-		return value, nil
-	case *corev3.DataSource_Filename:
-		content, err := os.ReadFile(s.Filename)
-		return string(content), err
+// compileSource compiles the text that a DataSource names. What is wrong with a file that is
+// read again goes to the log.
+func (c *Compiler) compileSource(
+	source *corev3.DataSource, msg *corev3.SubstitutionFormatString, path conf.Path, errs *conf.Errors,
+) format.Format {
+	if source.GetSpecifier() == nil {
+		errs.Add(path, "a source of the text is required")
+		return nil
 	}
-	return "", fmt.Errorf("a source of the text is required")
+	before, ctx := len(*errs), c.options.Context
+	ctx.LookupEnv = c.options.LookupEnv
+	text := extension.NewDataSource(source, 0, ctx, path, errs)
+	if len(*errs) > before {
+		return nil
+	}
+	f := c.compileText(text.Text(), msg, path, errs)
+	if f == nil || source.GetFilename() == "" || source.GetWatchedDirectory() == nil {
+		return f
+	}
+	watched := &watchedText{source: text}
+	watched.current.Store(&f)
+	text.OnChange(func(text string) error {
+		f, err := c.compile(text, msg.GetOmitEmptyValues())
+		if err == nil {
+			watched.current.Store(&f)
+		}
+		return err
+	})
+	return watched
 }
+
+// A watchedText is the format of a file that is read again.
+type watchedText struct {
+	source  *extension.DataSource // followed as long as somebody has it
+	current atomic.Pointer[format.Format]
+}
+
+// Append implements format.Format.
+func (w *watchedText) Append(dst []byte, e *format.Entry) []byte {
+	return (*w.current.Load()).Append(dst, e)
+}
+
+// Literal implements format.Format: the text may get operators.
+func (*watchedText) Literal() (string, bool) { return "", false }
