@@ -78,7 +78,10 @@ func TestGRPCAccessLogs(t *testing.T) {
 				logger("Tcp", "connections") + `}}`}},
 		},
 		clusters: []cluster{{name: "none"}, {name: "logs", dead: []string{port}, fields: `typed_extension_protocol_options: {envoy.extensions.upstreams.http.v3.HttpProtocolOptions: ` +
-			`{"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}}}`}},
+			`{"@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions, explicit_http_config: {http2_protocol_options: {}}, http_filters: [` +
+			`{name: mutation, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation, ` +
+			`mutations: {request_mutations: [{append: {header: {key: x-filtered, value: "%UPSTREAM_CLUSTER% %UPSTREAM_HOST%"}}}]}}}, ` +
+			`{name: codec, typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec}}]}}`}},
 		fields: "node: {id: here, cluster: c}",
 	})
 	t.Cleanup(func() { s.server.Stop() })
@@ -117,6 +120,7 @@ func TestGRPCAccessLogs(t *testing.T) {
 	headers := next(t, s.headers)
 	for name, want := range map[string]string{
 		"x-token": "secret", "x-envoy-internal": "true", ":authority": "logs", "content-type": "application/grpc", "grpc-timeout": "",
+		"x-filtered": "logs " + s.addr, // by a filter of the cluster
 	} {
 		if got := strings.Join(headers.Get(name), ","); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)

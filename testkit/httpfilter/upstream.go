@@ -46,6 +46,8 @@ type Cluster struct {
 	Attempts []*Attempt
 	// Connections are the requests for connections, in order.
 	Connections []*Connection
+	// Filters are the filters of the cluster, nil for none.
+	Filters httpfilter.UpstreamFilters
 	// Own are the policies that the cluster has instead of the route.
 	Own route.Policies
 
@@ -127,8 +129,8 @@ func (c *Cluster) Stats() *upstream.Stats { return &c.stats }
 // Resources returns the circuit breakers.
 func (c *Cluster) Resources(p upstream.Priority) *upstream.Resources { return &c.resources[p] }
 
-// HTTPFilters returns nil: the cluster has none.
-func (c *Cluster) HTTPFilters() httpfilter.UpstreamFilters { return nil }
+// HTTPFilters returns Filters.
+func (c *Cluster) HTTPFilters() httpfilter.UpstreamFilters { return c.Filters }
 
 // Policies returns Own.
 func (c *Cluster) Policies() *route.Policies { return &c.Own }

@@ -11,6 +11,7 @@ import (
 	"github.com/nuncio-proxy/nuncio/api/event"
 	"github.com/nuncio-proxy/nuncio/api/format"
 	"github.com/nuncio-proxy/nuncio/api/grpcclient"
+	"github.com/nuncio-proxy/nuncio/api/httpfilter"
 	"github.com/nuncio-proxy/nuncio/api/httpmsg"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/api/upstream"
@@ -26,6 +27,9 @@ type call struct {
 	waiting  upstream.Cancel // for a stream; nil when there is one
 	stream   upstream.RequestStream
 	host     upstream.Host
+	// chain are the filters of the cluster, nil if it has none; filtered is what they see.
+	chain    httpfilter.UpstreamChain
+	filtered *streaminfo.Stream
 	timers   [2]event.Timer // of the call's timeout and of the cluster's
 
 	request, response httpmsg.Headers
@@ -33,6 +37,7 @@ type call struct {
 	reader            reader
 
 	full    bool      // the stream takes no more
+	paused  int       // times that filters asked to wait
 	held    bool      // the sender was told to wait
 	ended   bool      // the last message was sent, at endedAt if there is a stream
 	endedAt time.Time // zero until all of the request was given to the stream
@@ -59,7 +64,7 @@ func (c *client) Start(d event.Dispatcher, method string, o grpcclient.Options, 
 	}
 	k.prepare(method, &o)
 	k.arm(0, o.Timeout, k.onTimeout)
-	waiting := k.cluster.NewStream(d, &k.pick, k, k)
+	waiting := k.cluster.NewStream(d, &k.pick, k.newChain(), k)
 	if k.stream == nil && !k.over {
 		k.waiting = waiting
 	}
@@ -146,7 +151,7 @@ func (k *call) AboveHighWatermark() bool {
 		return false
 	}
 	limit := k.cluster.Info().PerConnectionBufferLimit
-	k.held = k.full || limit > 0 && k.out.Len() > limit
+	k.held = k.full || k.paused > 0 || limit > 0 && k.out.Len() > limit
 	return k.held
 }
 
@@ -175,11 +180,14 @@ func (k *call) close() {
 	}
 	k.out.Drain(k.out.Len())
 	k.reader.close()
+	if waiting != nil {
+		waiting.Cancel()
+	}
 	switch {
+	case k.chain != nil:
+		k.chain.Reset(httpmsg.ResetLocalReset) // and the stream, if that is under way
 	case stream != nil && !(k.complete && k.ended):
 		stream.Reset(httpmsg.ResetLocalReset)
-	case waiting != nil:
-		waiting.Cancel()
 	}
 }
 
@@ -207,7 +215,13 @@ func (k *call) onMaxDuration() {
 
 // OnStreamReady implements upstream.StreamPoolCallbacks.
 func (k *call) OnStreamReady(s upstream.RequestStream, host upstream.Host) {
-	k.stream, k.host, k.waiting = s, host, nil
+	k.host, k.waiting = host, nil
+	if k.chain != nil {
+		upstream.DescribeHost(&k.filtered.Upstream, host)
+		k.chain.Ready(s)
+		s = k.chain
+	}
+	k.stream = s
 	k.arm(1, k.cluster.Info().MaxStreamDuration, k.onMaxDuration)
 	if err := s.EncodeHeaders(&k.request, false); err != nil {
 		k.finish(grpcclient.Internal, err.Error())
