@@ -300,13 +300,11 @@ type Connection struct {
 	// ProxyProtocol is the header in front of the connection's bytes, nil for none.
 	ProxyProtocol   *ProxyProtocol
 	FilterChainName string
-	ListenerName    string
-	// ListenerMetadata and FilterChainMetadata are those of the configuration. They are
-	// shared: nobody writes to them.
-	ListenerMetadata, FilterChainMetadata map[string]*structpb.Struct
-	// TrafficDirection is that of the listener: 0 unspecified, 1 inbound, 2 outbound.
-	TrafficDirection int32
-	Accepted         time.Time
+	// FilterChainMetadata are those of the configuration. They are shared: nobody writes to
+	// them.
+	FilterChainMetadata map[string]*structpb.Struct
+	Listener            *Listener // nil if it came from none
+	Accepted            time.Time
 	// RTT is the round trip time that the system knew when the connection was accepted:
 	// that of the handshake. It is set when HasRTT is: only TCP on Linux has it, and only
 	// where a format shows it.
@@ -332,6 +330,14 @@ type Connection struct {
 	// Source, unless nil, is where upstream connections are made from on behalf of this one.
 	// It is not changed.
 	Source *Source
+}
+
+// A Listener is what connections know of the one that they came from. It is immutable.
+type Listener struct {
+	Name     string
+	Metadata map[string]*structpb.Struct // of the configuration
+	// TrafficDirection is 0 for unspecified, 1 inbound, 2 outbound.
+	TrafficDirection int32
 }
 
 // A Source is where upstream connections are made from.

@@ -27,7 +27,7 @@ func (t table) downstream() {
 	t.text("FILTER_CHAIN_NAME", func(s *streaminfo.Stream) string { return connection(s).FilterChainName })
 	t.text("TLS_JA3_FINGERPRINT", func(s *streaminfo.Stream) string { return fingerprints(s).JA3 })
 	t.text("TLS_JA4_FINGERPRINT", func(s *streaminfo.Stream) string { return fingerprints(s).JA4 })
-	t.text("LISTENER_NAME", func(s *streaminfo.Stream) string { return connection(s).ListenerName })
+	t.text("LISTENER_NAME", func(s *streaminfo.Stream) string { return listener(s).Name })
 	t.word("DOWNSTREAM_TRANSPORT_FAILURE_REASON", func(s *streaminfo.Stream) string { return connection(s).TransportFailure })
 	t.word("DOWNSTREAM_LOCAL_CLOSE_REASON", func(s *streaminfo.Stream) string { return connection(s).LocalCloseReason })
 	t.text("DOWNSTREAM_DETECTED_CLOSE_TYPE", func(s *streaminfo.Stream) string { return connection(s).CloseType.String() })
@@ -40,6 +40,13 @@ func connection(s *streaminfo.Stream) *streaminfo.Connection {
 		return &streaminfo.Connection{}
 	}
 	return s.Downstream
+}
+
+func listener(s *streaminfo.Stream) *streaminfo.Listener {
+	if l := connection(s).Listener; l != nil {
+		return l
+	}
+	return &streaminfo.Listener{}
 }
 
 // upstream adds the operators on the upstream host and its connection.

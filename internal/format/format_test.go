@@ -63,8 +63,8 @@ func okEntry() *format.Entry {
 			RxHeadersEnd:    at(76_400), LastRxByte: at(79067), FirstTxByte: at(985_000), LastTxByte: at(1031429), End: at(1031429),
 			Downstream: &streaminfo.Connection{
 				ID: 1, Remote: client, DirectRemote: client, Local: server, DirectLocal: server,
-				FilterChainName: "fcname", ListenerName: "lname", Accepted: at(-221_000), RTT: 24 * time.Microsecond, HasRTT: true,
-				ListenerMetadata:    map[string]*structpb.Struct{"ln": metadata(`{"k":"lv"}`)},
+				FilterChainName: "fcname", Accepted: at(-221_000), RTT: 24 * time.Microsecond, HasRTT: true,
+				Listener:            &streaminfo.Listener{Name: "lname", Metadata: map[string]*structpb.Struct{"ln": metadata(`{"k":"lv"}`)}},
 				FilterChainMetadata: map[string]*structpb.Struct{"fc": metadata(`{"k":"fv"}`)},
 			},
 			Upstream: streaminfo.Upstream{
@@ -125,7 +125,7 @@ func tcpEntry() *format.Entry {
 			DownstreamBytes: streaminfo.Meter{Received: 29, Sent: 67}, RequestID: "ee79bacc-c2c3-4d13-8481-254b83eafde4",
 			Downstream: &streaminfo.Connection{
 				ID: 12, Remote: client, DirectRemote: client, Local: server, DirectLocal: server, Accepted: start,
-				ListenerName: "tname", RTT: 15 * time.Microsecond, HasRTT: true, LocalCloseReason: reason,
+				Listener: &streaminfo.Listener{Name: "tname"}, RTT: 15 * time.Microsecond, HasRTT: true, LocalCloseReason: reason,
 			},
 			Upstream: streaminfo.Upstream{
 				Cluster: "up", ClusterRaw: "up", Host: upstream, Hostname: "h.example", LocalAddress: socket("127.0.0.1:36292"),

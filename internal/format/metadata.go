@@ -25,7 +25,7 @@ func (t table) metadata() {
 		"DYNAMIC": dynamic, "CLUSTER": cluster, "UPSTREAM_HOST": host,
 		"ROUTE":        func(s *streaminfo.Stream) map[string]*structpb.Struct { return s.RouteMetadata },
 		"VIRTUAL_HOST": func(s *streaminfo.Stream) map[string]*structpb.Struct { return s.VirtualHostMetadata },
-		"LISTENER":     func(s *streaminfo.Stream) map[string]*structpb.Struct { return connection(s).ListenerMetadata },
+		"LISTENER":     func(s *streaminfo.Stream) map[string]*structpb.Struct { return listener(s).Metadata },
 		"LISTENER_FILTER_CHAIN": func(s *streaminfo.Stream) map[string]*structpb.Struct {
 			return connection(s).FilterChainMetadata
 		},

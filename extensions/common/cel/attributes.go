@@ -348,7 +348,7 @@ func (a *activation) filterState(key string) any {
 
 func (a *activation) xds(key string) any {
 	s := a.e.Stream
-	u := &s.Upstream
+	u, listener := &s.Upstream, a.downstream().Listener
 	hasHost := s.VirtualHostName != ""
 	hasRoute := hasHost && s.Flags&streaminfo.NoRouteFound == 0
 	switch {
@@ -370,12 +370,12 @@ func (a *activation) xds(key string) any {
 		return hostMetadata(u.HostMetadata)
 	case key == "upstream_host_locality_metadata" && u.Host.IsValid():
 		return hostMetadata(u.LocalityMetadata)
-	case key == "listener_direction" && s.Downstream != nil:
-		return int64(s.Downstream.TrafficDirection)
+	case key == "listener_direction" && listener != nil:
+		return int64(listener.TrafficDirection)
 	case key == "filter_chain_name":
 		return a.downstream().FilterChainName
-	case key == "listener_metadata" && s.Downstream != nil:
-		return metadata(a.downstream().ListenerMetadata)
+	case key == "listener_metadata" && listener != nil:
+		return metadata(listener.Metadata)
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func entry() *format.Entry {
 		Stream: &streaminfo.Stream{
 			Start: start, Version: httpmsg.HTTP11, HasVersion: true, ResponseCode: 200, ResponseDetails: "via_upstream", BytesSent: 5,
 			End:        at(1031),
-			Downstream: &streaminfo.Connection{ID: 1, Remote: client, Local: server, FilterChainName: "fcname", TrafficDirection: 2, ListenerMetadata: namespace("ln", `{"k":"lv"}`)},
+			Downstream: &streaminfo.Connection{ID: 1, Remote: client, Local: server, FilterChainName: "fcname", Listener: &streaminfo.Listener{TrafficDirection: 2, Metadata: namespace("ln", `{"k":"lv"}`)}},
 			Upstream: streaminfo.Upstream{
 				Cluster: "up", ClusterRaw: "up", Host: socket("127.0.0.1:1234"), LocalAddress: socket("127.0.0.1:36288"),
 				PoolReady: at(460), FirstTxByte: at(492), LastRxByte: at(996),

@@ -8,11 +8,11 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
+	"github.com/nuncio-proxy/nuncio/api/streaminfo"
 	"github.com/nuncio-proxy/nuncio/internal/addr"
 	"github.com/nuncio-proxy/nuncio/internal/l4/drain"
 	"github.com/nuncio-proxy/nuncio/internal/l4/sock"
@@ -88,12 +88,13 @@ type config struct {
 	filterTimeout     time.Duration // 0: none
 	continueOnTimeout bool
 
-	direction corev3.TrafficDirection
-	metadata  map[string]*structpb.Struct
-	internal  bool // connections come from clusters of this proxy
+	described *streaminfo.Listener // to its connections
+	internal  bool                 // connections come from clusters of this proxy
 }
 
-func (c *config) inbound() bool { return c.direction == corev3.TrafficDirection_INBOUND }
+func (c *config) inbound() bool {
+	return c.described.TrafficDirection == int32(corev3.TrafficDirection_INBOUND)
+}
 
 // A socketConfig says how one address is listened on. Sockets of an equal one are
 // kept by an update.
@@ -131,9 +132,10 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 		limitKey:          limitKeyPrefix + msg.GetName() + limitKeySuffix,
 		filterTimeout:     defaultFilterTimeout,
 		continueOnTimeout: msg.GetContinueOnListenerFiltersTimeout(),
-		direction:         msg.GetTrafficDirection(),
-		metadata:          msg.GetMetadata().GetFilterMetadata(),
-		internal:          msg.GetInternalListener() != nil,
+		described: &streaminfo.Listener{
+			Name: msg.GetName(), Metadata: msg.GetMetadata().GetFilterMetadata(), TrafficDirection: int32(msg.GetTrafficDirection()),
+		},
+		internal: msg.GetInternalListener() != nil,
 	}
 	if v := msg.GetPerConnectionBufferLimitBytes(); v != nil {
 		cfg.bufferLimit = int(v.GetValue())
@@ -160,7 +162,7 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 		Name:     msg.GetName(),
 		Scope:    cfg.stats.scope,
 		Inbound:  cfg.inbound(),
-		Outbound: cfg.direction == corev3.TrafficDirection_OUTBOUND,
+		Outbound: msg.GetTrafficDirection() == corev3.TrafficDirection_OUTBOUND,
 		Drain:    cfg.drain,
 	}}
 	cfg.accessLogs = o.Context.AccessLogs.Build(msg.GetAccessLog(), path.Field("access_log"), errs)

@@ -27,7 +27,7 @@ type connection struct {
 // start runs the listener filters, if there are any, and then the filter chain.
 func (c *connection) start() {
 	info := c.conn.Info()
-	info.ListenerName, info.ListenerMetadata, info.TrafficDirection = c.config.name, c.config.metadata, int32(c.config.direction)
+	info.Listener = c.config.described
 	if c.inspection != nil {
 		c.config.stats.preActive.Inc(c.shard())
 		c.conn.AddReadFilter(c.inspection)

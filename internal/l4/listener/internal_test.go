@@ -63,7 +63,7 @@ func TestInternal(t *testing.T) {
 	}
 	server := r.manager.active[0].workers[1].first.conn
 	info, stream := server.Info(), server.Stream()
-	if info.Remote.String() != "envoy://internal_client_address/" || info.Local != to || info.DirectLocal != to || info.ListenerName != "in" {
+	if info.Remote.String() != "envoy://internal_client_address/" || info.Local != to || info.DirectLocal != to || info.Listener.Name != "in" {
 		t.Errorf("%+v", info)
 	}
 	if stream.Metadata["m"].GetFields()["k"].GetStringValue() != "v" || info.FilterState["s"] != "state" || !info.SharedState["s"] || stream.Metadata["m"] == fields {

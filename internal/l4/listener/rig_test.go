@@ -241,7 +241,7 @@ func (r *rig) ServiceZone() string          { return "" }
 func (r *rig) Node() *corev3.Node           { return nil }
 func (r *rig) Shards() int                  { return 3 }
 func (r *rig) Log(e *format.Entry) {
-	r.logs = append(r.logs, fmt.Sprintf("%s %s %s %d %d", e.Stream.Downstream.ListenerName, e.Stream.Flags.Append(nil),
+	r.logs = append(r.logs, fmt.Sprintf("%s %s %s %d %d", e.Stream.Downstream.Listener.Name, e.Stream.Flags.Append(nil),
 		e.Stream.ResponseDetails, e.Stream.BytesReceived, e.Stream.End.Sub(e.Stream.Start)/time.Millisecond))
 }
 

@@ -53,8 +53,11 @@ func (e *entry) explain() *explanation {
 		Time:      s.End.UTC().Format("2006-01-02T15:04:05.000Z"),
 		RequestID: s.RequestID, Status: s.ResponseCode, Flags: string(s.Flags.Append(nil)), Details: s.ResponseDetails,
 		Body: e.body, DurationMs: s.End.Sub(s.Start).Milliseconds(),
-		Listener: c.ListenerName, Chain: c.FilterChainName, Client: c.Remote.String(), Connection: e.fate,
+		Chain: c.FilterChainName, Client: c.Remote.String(), Connection: e.fate,
 		Route: s.RouteName, Cluster: s.Upstream.ClusterRaw, Failure: s.Upstream.FailureReason,
+	}
+	if c.Listener != nil {
+		x.Listener = c.Listener.Name
 	}
 	if e.reason != "" {
 		x.Connection += ": " + e.reason

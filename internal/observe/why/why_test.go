@@ -45,7 +45,7 @@ func answer(t *testing.T, id string, end time.Time) *why.Answer {
 		Stream: &streaminfo.Stream{
 			Start: end.Add(-3 * time.Millisecond), End: end, RequestID: id, ResponseCode: 503, ResponseDetails: "no_healthy_upstream",
 			Flags:      streaminfo.NoHealthyUpstream,
-			Downstream: &streaminfo.Connection{ListenerName: "l", FilterChainName: "c", Remote: parse("1.2.3.4:5")},
+			Downstream: &streaminfo.Connection{Listener: &streaminfo.Listener{Name: "l"}, FilterChainName: "c", Remote: parse("1.2.3.4:5")},
 			Upstream:   streaminfo.Upstream{ClusterRaw: "up", FailureReason: "delayed connect error: Connection refused"},
 			Failed: []streaminfo.Attempt{
 				{Host: parse("10.0.0.1:80"), Hostname: "h", ConnectionID: 7, Reused: true, Start: end.Add(-2 * time.Millisecond), End: end,
