@@ -95,6 +95,33 @@ table inet t {
 	}
 }
 
+// TestHandedOff: a listener with use_original_dst gives redirected connections to the
+// listener at the address that they were for, which binds no socket.
+func TestHandedOff(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	p := run(t, setup{listeners: []listener{
+		{name: "front", filters: []string{directResponse("front")}, fields: "use_original_dst: true"},
+		{name: "one", address: `{socket_address: {address: 10.1.2.3, port_value: 4242}}`, filters: []string{directResponse("one")}, fields: "bind_to_port: false"},
+		{name: "all", address: `{socket_address: {address: 0.0.0.0, port_value: 4243}}`, filters: []string{directResponse("all")}, fields: "bind_to_port: false"},
+	}})
+	shell(t, "nft -f -", `
+table ip t {
+	chain out {
+		type nat hook output priority -100;
+		ip daddr 10.1.0.0/16 tcp dport 4242-4244 redirect to :`+portOf(t, p.addr("front"))+`
+	}
+}`)
+	for addr, want := range map[string]string{
+		"10.1.2.3:4242": "one", "10.1.2.4:4242": "front", "10.1.2.3:4243": "all", "10.1.2.3:4244": "front", p.addr("front"): "front",
+	} {
+		if got := dial(t, addr).rest(); got != want {
+			t.Errorf("%s answers %q, want %q", addr, got, want)
+		}
+	}
+}
+
 // TestTransparent: a transparent listener takes connections to any address that the
 // system steers to it, and its filter finds out which.
 func TestTransparent(t *testing.T) {

@@ -230,6 +230,9 @@ func (c *Conn) SetStats(s *network.ConnectionStats) {
 	}
 }
 
+// SetBufferLimit changes the limit of each buffer, before there are filters that may write.
+func (c *Conn) SetBufferLimit(n int) { c.limit = n }
+
 // BufferLimit returns the limit of each buffer in bytes, 0 if there is none.
 func (c *Conn) BufferLimit() int { return c.limit }
 

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/nuncio-proxy/nuncio/api/accesslog"
+	"github.com/nuncio-proxy/nuncio/api/address"
 	"github.com/nuncio-proxy/nuncio/api/conf"
 	"github.com/nuncio-proxy/nuncio/api/extension"
 	"github.com/nuncio-proxy/nuncio/api/streaminfo"
@@ -38,7 +39,7 @@ func Fields() []conf.Fields {
 			"continue_on_listener_filters_timeout", "transparent", "freebind", "socket_options",
 			"tcp_fast_open_queue_length", "traffic_direction", "connection_balance_config.exact_balance", "reuse_port",
 			"enable_reuse_port", "access_log", "tcp_backlog_size", "max_connections_to_accept_per_socket_event",
-			"bind_to_port", "ignore_global_conn_limit", "tcp_keepalive", "internal_listener",
+			"bind_to_port", "use_original_dst", "ignore_global_conn_limit", "tcp_keepalive", "internal_listener",
 			"metadata.filter_metadata"}},
 		{Message: "envoy.config.listener.v3.FilterChain", Names: []string{
 			"filter_chain_match", "filters", "transport_socket", "transport_socket_connect_timeout", "name",
@@ -71,8 +72,9 @@ const (
 type config struct {
 	name       string
 	msg        *listenerv3.Listener
-	sockets    []socketConfig // none if the listener does not bind
-	chains     []*chain       // all, the default one last
+	sockets    []socketConfig    // none if the listener does not bind
+	reachedAt  []address.Address // other listeners hand connections to it off to this one
+	chains     []*chain          // all, the default one last
 	match      matcher
 	drain      *drain.Decision // of what belongs to no chain
 	accessLogs []accesslog.Logger
@@ -89,6 +91,7 @@ type config struct {
 	continueOnTimeout bool
 
 	described *streaminfo.Listener // to its connections
+	handsOff  bool                 // use_original_dst
 	internal  bool                 // connections come from clusters of this proxy
 }
 
@@ -135,6 +138,7 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 		described: &streaminfo.Listener{
 			Name: msg.GetName(), Metadata: msg.GetMetadata().GetFilterMetadata(), TrafficDirection: int32(msg.GetTrafficDirection()),
 		},
+		handsOff: msg.GetUseOriginalDst().GetValue(),
 		internal: msg.GetInternalListener() != nil,
 	}
 	if v := msg.GetPerConnectionBufferLimitBytes(); v != nil {
@@ -153,6 +157,7 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 	if len(specs) == 0 {
 		return nil
 	}
+	cfg.reachedAt = reachable(specs)
 	if before != nil && sameButChains(before.msg, msg) {
 		b.keep, cfg.drain, cfg.stats = true, before.drain, before.stats
 	} else {
@@ -167,6 +172,9 @@ func build(o *Options, msg *listenerv3.Listener, path conf.Path, before *config,
 	}}
 	cfg.accessLogs = o.Context.AccessLogs.Build(msg.GetAccessLog(), path.Field("access_log"), errs)
 	b.listenerFilters(cfg, path.Field("listener_filters"))
+	if cfg.handsOff {
+		b.originalDst(cfg, path.Field("use_original_dst"))
+	}
 	b.chains(cfg, path)
 	return cfg
 }

@@ -27,7 +27,7 @@ func TestConfigErrors(t *testing.T) {
 		{`name: "l" address {ADDRESS}`, at + "filter_chains: no filter chains specified"},
 		{`name: "l" filter_chains {ECHO} address {socket_address {address: "::1" protocol: UDP port_value: 1}}`,
 			at + "address.socket_address.protocol: UDP listeners are not implemented"},
-		{ok + `use_original_dst {value: true}`, at + "use_original_dst: field use_original_dst is not implemented"},
+		{ok + `use_original_dst {value: true}`, at + "use_original_dst: extension envoy.extensions.filters.listener.original_dst.v3.OriginalDst is not there"},
 		{ok + `connection_balance_config {extend_balance {name: "x"}}`,
 			at + "connection_balance_config.extend_balance: field extend_balance is not implemented"},
 		{ok + `max_connections_to_accept_per_socket_event {value: 0}`,

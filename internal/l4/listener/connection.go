@@ -21,6 +21,7 @@ type connection struct {
 	conn       *conn.Conn
 	inspection *inspection // nil when the listener filters are done
 	chain      *chain      // nil until it is chosen
+	handedOff  bool        // it was for another listener first
 	prev, next *connection
 }
 

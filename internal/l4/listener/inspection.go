@@ -125,7 +125,10 @@ func (i *inspection) complete() {
 		i.data.Move(&i.held)
 	}
 	i.end()
-	if i.connection.choose() {
+	c := i.connection
+	c.handOff(i)
+	// Another listener may have filters of its own.
+	if c.inspection != nil && c.inspection != i || c.choose() {
 		i.read.ContinueReading()
 	}
 }

@@ -16,21 +16,6 @@ import (
 // have none.
 const internalClient = "internal_client_address"
 
-// An internals is the internal listeners on one worker, by name. It belongs to the
-// worker's loop.
-type internals map[string]*worker
-
-// register makes w, or nobody if cfg is nil, the one that connections to its internal
-// listener go to.
-func (w *worker) register(cfg *config) {
-	switch {
-	case cfg != nil && cfg.internal:
-		w.internals[cfg.name] = w
-	case w.config != nil && w.internals[w.config.name] == w:
-		delete(w.internals, w.config.name)
-	}
-}
-
 // internalAddress reads what an internal listener has in place of addresses, and refuses
 // what only sockets have.
 func (b *builder) internalAddress(path conf.Path) []addr.Spec {
@@ -66,10 +51,10 @@ func (b *builder) internalAddress(path conf.Path) []addr.Spec {
 // the end of this turn. The error, if there is no such listener, is a system's.
 func (m *Manager) Connect(l *event.Loop, to address.Address, passed transport.Passed) (*event.Pipe, error) {
 	i := slices.Index(m.options.Workers, l)
-	if i < 0 || m.internals[i][to.Path()] == nil {
+	if i < 0 || m.neighbours[i].internal[to.Path()] == nil {
 		return nil, syscall.EINVAL // as Envoy says it
 	}
-	w := m.internals[i][to.Path()]
+	w := m.neighbours[i].internal[to.Path()]
 	from := address.Internal(internalClient, "")
 	client, server := event.NewPipe(l, m.options.InternalBuffer, from, to)
 	// Not at once: listeners that lead to each other, or themselves, would nest without end.

@@ -65,10 +65,10 @@ type Manager struct {
 	stats   managerStats
 	started bool
 	// active are in the order in which they were added.
-	active    []*listener
-	draining  []*draining
-	internals []internals // by worker; each map belongs to its loop
-	unnamed   int         // names given
+	active     []*listener
+	draining   []*draining
+	neighbours []*neighbours // by worker; each belongs to its loop
+	unnamed    int           // names given
 	// what Stop was called for
 	stopAll, stopInbound bool
 }
@@ -77,7 +77,7 @@ type Manager struct {
 func NewManager(o Options) *Manager {
 	m := &Manager{options: o, stats: newManagerStats(o.Context.Stats)}
 	for range o.Workers {
-		m.internals = append(m.internals, internals{})
+		m.neighbours = append(m.neighbours, newNeighbours())
 	}
 	return m
 }

@@ -17,7 +17,7 @@ func (m *Manager) run(l *listener) {
 	l.workers = make([]*worker, n)
 	for i, loop := range m.options.Workers {
 		l.workers[i] = &worker{loop: loop, index: i, options: &m.options, counts: l.counts, peers: l.workers,
-			acceptors: map[*socketSet]*acceptor{}, internals: m.internals[i]}
+			acceptors: map[*socketSet]*acceptor{}, neighbours: m.neighbours[i]}
 	}
 	m.apply(l, l.config, nil, l.sets)
 }

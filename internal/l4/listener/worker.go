@@ -47,10 +47,10 @@ type worker struct {
 	peers   []*worker // the same listener on all workers
 
 	// owned by the loop
-	config    *config // of new connections
-	acceptors map[*socketSet]*acceptor
-	internals internals   // of all listeners
-	first     *connection // list of all connections
+	config     *config // of new connections
+	acceptors  map[*socketSet]*acceptor
+	neighbours *neighbours // all listeners
+	first      *connection // list of all connections
 }
 
 // apply makes cfg the configuration of new connections, and sets the sockets that
