@@ -35,6 +35,8 @@ const (
 	// TCPProxyIdleTimeout is the idle timeout of a connection of tcp_proxy in
 	// milliseconds: a Uint64.
 	TCPProxyIdleTimeout = "envoy.tcp_proxy.per_connection_idle_timeout_ms"
+	// OriginalDst is where a connection of an ORIGINAL_DST cluster goes: an Address.
+	OriginalDst = "envoy.network.transport_socket.original_dst_address"
 	// OriginalLocal and OriginalRemote are the addresses that original_dst gives to
 	// connections of internal listeners: an Address.
 	OriginalLocal  = "envoy.filters.listener.original_dst.local_ip"

@@ -122,6 +122,29 @@ table ip t {
 	}
 }
 
+// TestOriginalDstCluster: connections go on to where they were for, here but for the port.
+func TestOriginalDstCluster(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	u := sourceTeller(t)
+	p := run(t, setup{
+		listeners: []listener{{name: "front", filters: []string{tcpProxy("cluster: away")}, fields: "listener_filters: [" + originalDst + "]"}},
+		clusters: []cluster{{name: "away", fields: "type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {upstream_port_override: " + u.port() + "}"}},
+	})
+	shell(t, "nft -f -", `
+table ip t {
+	chain out {
+		type nat hook output priority -100;
+		ip daddr 127.0.0.1 tcp dport 4242 redirect to :`+portOf(t, p.addr("front"))+`
+	}
+}`)
+	if got := dial(t, "127.0.0.1:4242").rest(); got != "127.0.0.1" {
+		t.Errorf("the upstream saw %q", got)
+	}
+	p.wantStats(map[string]int64{"cluster.away.membership_total": 1})
+}
+
 // TestTransparent: a transparent listener takes connections to any address that the
 // system steers to it, and its filter finds out which.
 func TestTransparent(t *testing.T) {

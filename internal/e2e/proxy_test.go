@@ -69,8 +69,11 @@ func (c cluster) yaml() string {
 	for _, port := range c.dead {
 		hosts = append(hosts, endpoint(port))
 	}
-	return "{name: " + c.name + ", load_assignment: {cluster_name: " + c.name + ", endpoints: [{lb_endpoints: [" +
-		strings.Join(hosts, ", ") + "]}]}" + more(c.fields) + "}"
+	text := "{name: " + c.name
+	if hosts != nil {
+		text += ", load_assignment: {cluster_name: " + c.name + ", endpoints: [{lb_endpoints: [" + strings.Join(hosts, ", ") + "]}]}"
+	}
+	return text + more(c.fields) + "}"
 }
 
 func endpoint(port string) string {

@@ -40,10 +40,10 @@ func factoryOf(name string) (build factory, known bool) {
 		return func(text string) any { return filterstate.Bool(text == "true") }, true
 	case filterstate.TCPProxyIdleTimeout:
 		return parseUint64, true
-	case filterstate.OriginalLocal, filterstate.OriginalRemote:
+	case filterstate.OriginalDst, filterstate.OriginalLocal, filterstate.OriginalRemote:
 		return parseAddress, true
 	case "envoy.ai.llm_protocol.request", "envoy.ai.model.request", "envoy.network.network_namespace",
-		"envoy.network.transport_socket.original_dst_address", "envoy.ratelimit.hits_addend", "envoy.router.debug_config",
+		"envoy.ratelimit.hits_addend", "envoy.router.debug_config",
 		"envoy.upstream.dynamic_host", "envoy.upstream.dynamic_port":
 		return nil, true
 	}

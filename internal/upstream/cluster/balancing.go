@@ -121,6 +121,7 @@ func parseBalancing(msg *clusterv3.Cluster, path conf.Path, errs *conf.Errors) B
 	case clusterv3.Cluster_MAGLEV:
 		b.Policy = lb.Maglev
 		b.oldHashing(msg, path, errs)
+	case clusterv3.Cluster_CLUSTER_PROVIDED: // parseOriginalDst checks it
 	case clusterv3.Cluster_LOAD_BALANCING_POLICY_CONFIG:
 		errs.Add(path.Field("load_balancing_policy"), "must be set if lb_policy is LOAD_BALANCING_POLICY_CONFIG")
 	default:

@@ -38,7 +38,10 @@ type Cluster struct {
 	waiting   int     // names without a first answer
 	ready     func()  // called once, when there are none
 	closed    bool
-	slowStart event.Timer // for the weights of new hosts
+	// destinations takes the place of the balancer; nil unless Discovery is OriginalDestination.
+	// It is set before the cluster is published.
+	destinations *destinations
+	slowStart    event.Timer // for the weights of new hosts
 }
 
 var (
@@ -103,8 +106,13 @@ func (c *Cluster) Policies() *route.Policies { return &c.config.Protocol.Policie
 // asked for once; before it returns if there are no names.
 func (c *Cluster) start(o *Options, ready func()) {
 	c.ready = ready
-	if c.config.Discovery == Static {
+	switch c.config.Discovery {
+	case Static:
 		c.rebuild()
+		c.isReady()
+		return
+	case OriginalDestination:
+		c.startDestinations()
 		c.isReady()
 		return
 	}
@@ -171,6 +179,11 @@ func (c *Cluster) host(e *Endpoint, a address.Address) *host.Host {
 	}
 	config := e.Host
 	config.Address, config.Added = a, c.dispatcher.Now()
+	return c.newHost(config)
+}
+
+// newHost makes a host. Any goroutine.
+func (c *Cluster) newHost(config host.Config) *host.Host {
 	config.Transport = c.config.Transports.of(config.Metadata, c.matched, c.members.matched)
 	h := host.New(config)
 	for p := range c.resources {
@@ -223,6 +236,9 @@ func (c *Cluster) close() {
 		n.timer.Disable()
 	}
 	c.slowStart.Disable()
+	if c.destinations != nil {
+		c.destinations.cleanup.Disable()
+	}
 	c.balancer.Update(host.NewSet(nil), c.dispatcher.Now())
 	c.hosts.Store(host.NewSet(nil))
 	for _, h := range c.byAddress {
@@ -255,10 +271,18 @@ func (c *Cluster) Stats() *upstream.Stats { return c.stats }
 // Resources implements upstream.Cluster.
 func (c *Cluster) Resources(p upstream.Priority) *upstream.Resources { return &c.resources[p] }
 
+// choose picks a host, nil if there is none.
+func (c *Cluster) choose(d event.Dispatcher, pick *upstream.Pick) *host.Host {
+	if c.destinations != nil {
+		return c.destinations.pick(d.Now(), pick, d.Shard())
+	}
+	return c.balancer.Pick(d, pick)
+}
+
 // NewStream implements upstream.Cluster.
 func (c *Cluster) NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.ResponseHandler, cb upstream.StreamPoolCallbacks) upstream.Cancel {
 	pick.Host = nil
-	chosen := c.balancer.Pick(d, pick)
+	chosen := c.choose(d, pick)
 	if chosen == nil {
 		c.stats.UpstreamCxNoneHealthy.Inc(d.Shard())
 		cb.OnStreamFailure(upstream.NoHealthyHost, "", nil)
@@ -273,7 +297,7 @@ func (c *Cluster) NewStream(d event.Dispatcher, pick *upstream.Pick, h upstream.
 // NewConnection implements upstream.Cluster.
 func (c *Cluster) NewConnection(d event.Dispatcher, pick *upstream.Pick, cb upstream.ConnectionPoolCallbacks) upstream.Cancel {
 	pick.Host = nil
-	chosen := c.balancer.Pick(d, pick)
+	chosen := c.choose(d, pick)
 	if chosen == nil {
 		c.stats.UpstreamCxNoneHealthy.Inc(d.Shard())
 		cb.OnConnectionFailure(upstream.NoHealthyHost, "", nil)

@@ -36,6 +36,7 @@ type Config struct {
 
 	Info        upstream.Info
 	Discovery   Discovery
+	OriginalDst OriginalDst // of OriginalDestination
 	Endpoints   []Endpoint
 	DNS         DNS
 	WaitForWarm bool
@@ -78,7 +79,8 @@ func clusterFields() conf.Fields {
 		"circuit_breakers.per_host_thresholds.priority", "circuit_breakers.per_host_thresholds.max_connections",
 		"max_requests_per_connection", "common_http_protocol_options", "http_protocol_options", "http2_protocol_options", "upstream_http_protocol_options", "protocol_selection", "typed_extension_protocol_options",
 		"dns_refresh_rate", "dns_jitter", "dns_failure_refresh_rate", "respect_dns_ttl", "dns_lookup_family",
-		"wait_for_warm_on_init", "cleanup_interval", "metadata.filter_metadata", "ignore_health_on_host_removal",
+		"wait_for_warm_on_init", "cleanup_interval", "original_dst_lb_config.use_http_header",
+		"original_dst_lb_config.http_header_name", "original_dst_lb_config.upstream_port_override", "metadata.filter_metadata", "ignore_health_on_host_removal",
 		"upstream_bind_config.source_address", "upstream_bind_config.freebind", "upstream_bind_config.socket_options",
 		"upstream_connection_options.tcp_keepalive", "transport_socket",
 		"transport_socket_matches.name", "transport_socket_matches.match", "transport_socket_matches.transport_socket",
@@ -118,6 +120,7 @@ func Parse(msg *clusterv3.Cluster, ctx extension.Context, path conf.Path, errs *
 	}
 	c.parseDiscovery(msg, path, errs)
 	c.Endpoints = parseLoadAssignment(msg.GetLoadAssignment(), c.Discovery, path.Field("load_assignment"), errs)
+	c.parseOriginalDst(msg, path, errs)
 	c.Balancing = parseBalancing(msg, path, errs)
 	c.Limits = parseLimits(msg.GetCircuitBreakers())
 	c.Protocol = parseProtocol(msg, ctx, path, errs)

@@ -83,7 +83,12 @@ func TestCorpus(t *testing.T) {
 		{"name: a\n" + oneName, "load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.address: malformed IP address: x.example. " +
 			"Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'"},
 		{"name: a\ntype: EDS", "type: value EDS is not implemented"},
-		{"name: a\ntype: ORIGINAL_DST\nlb_policy: CLUSTER_PROVIDED", "type: value ORIGINAL_DST is not implemented\nlb_policy: value CLUSTER_PROVIDED is not implemented"},
+		{originalDst, ""},
+		{"name: a\ntype: ORIGINAL_DST", "lb_policy: LB policy ROUND_ROBIN is not valid for Cluster type ORIGINAL_DST. Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'"},
+		{originalDst + oneHost, "load_assignment: ORIGINAL_DST clusters must have no load assignment configured"},
+		{originalDst + "original_dst_lb_config: {http_header_name: x}", "original_dst_lb_config.http_header_name: needs use_http_header"},
+		{originalDst + "original_dst_lb_config: {metadata_key: {key: a, path: [{key: b}]}}", "original_dst_lb_config.metadata_key: field metadata_key is not implemented"},
+		{"name: a\nlb_policy: CLUSTER_PROVIDED\n" + oneHost, "lb_policy: LB policy CLUSTER_PROVIDED is not valid for Cluster type STATIC"},
 		{"name: a\ntype: LOGICAL_DNS", "load_assignment.endpoints: LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint"},
 		{"name: a\ncluster_type: {name: envoy.cluster.dns, typed_config: {'@type': type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster, dns_lookup_family: V4_ONLY}}\n" + oneName, ""},
 		{"name: a\ncluster_type: {name: x, typed_config: {'@type': type.googleapis.com/google.protobuf.Empty}}",

@@ -18,13 +18,16 @@ type Discovery uint8
 
 // The discoveries.
 const (
-	Static     Discovery = iota
-	StrictDNS            // every address of every name is a host
-	LogicalDNS           // one host, at the first address of the name
+	Static              Discovery = iota
+	StrictDNS                     // every address of every name is a host
+	LogicalDNS                    // one host, at the first address of the name
+	OriginalDestination           // where downstream connections were for
 )
 
 // String returns the name in the configuration.
-func (d Discovery) String() string { return [...]string{"STATIC", "STRICT_DNS", "LOGICAL_DNS"}[d] }
+func (d Discovery) String() string {
+	return [...]string{"STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST"}[d]
+}
 
 // DNS is how names are resolved, and how often.
 type DNS struct {
@@ -71,6 +74,8 @@ func (c *Config) parseDiscovery(msg *clusterv3.Cluster, path conf.Path, errs *co
 		c.Discovery = StrictDNS
 	case clusterv3.Cluster_LOGICAL_DNS:
 		c.Discovery = LogicalDNS
+	case clusterv3.Cluster_ORIGINAL_DST:
+		c.Discovery = OriginalDestination
 	default:
 		errs.Add(path.Field("type"), "value %s is not implemented", msg.GetType())
 	}
