@@ -41,9 +41,9 @@ type StreamCallbacks interface {
 	// RecreateStream runs the request through the filter chain once more, as a new one
 	// with the headers as they are now and the body that DecodingBuffer holds, and ends
 	// this one without a response. response is the one that led here, for the access
-	// log and the statistics of this stream. The new stream has the
-	// RequestState of this one. It reports false, and does nothing, if the request is not complete. After
-	// true the filter is destroyed.
+	// log and the statistics of this stream. The new stream has the RequestState of this
+	// one. It reports false, and does nothing, if the request is not complete. After true
+	// the filter is destroyed.
 	RecreateStream(response *httpmsg.Headers) bool
 	// SendLocalReply answers the request from here; later filters do not see it. If
 	// the response has begun the stream is reset instead.

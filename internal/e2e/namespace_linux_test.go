@@ -130,7 +130,7 @@ func TestOriginalDstCluster(t *testing.T) {
 	u := sourceTeller(t)
 	p := run(t, setup{
 		listeners: []listener{{name: "front", filters: []string{tcpProxy("cluster: away")}, fields: "listener_filters: [" + originalDst + "]"}},
-		clusters: []cluster{{name: "away", fields: "type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {upstream_port_override: " + u.port() + "}"}},
+		clusters:  []cluster{{name: "away", fields: "type: ORIGINAL_DST, lb_policy: CLUSTER_PROVIDED, original_dst_lb_config: {upstream_port_override: " + u.port() + "}"}},
 	})
 	shell(t, "nft -f -", `
 table ip t {
